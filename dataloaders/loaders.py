@@ -1,0 +1,31 @@
+"""The loaders of one request."""
+
+from dataclasses import dataclass
+
+from dataloaders.datasets import (
+    DatasetLoader,
+    DatasetPageLoader,
+    dataset_loader,
+    dataset_page_loader,
+)
+from dataloaders.tenants import TenantLoader, tenant_loader
+from dataloaders.visibility import Visibility
+from subgraph.db.service import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Loaders:
+    """Made anew for every request, so nothing that one caller read reaches another."""
+
+    tenants: TenantLoader
+    datasets: DatasetLoader
+    dataset_pages: DatasetPageLoader
+
+    @classmethod
+    def of(cls, database: Database, visibility: Visibility) -> "Loaders":
+        """The loaders for one caller."""
+        return cls(
+            tenants=tenant_loader(database, visibility),
+            datasets=dataset_loader(database, visibility),
+            dataset_pages=dataset_page_loader(database, visibility),
+        )

@@ -1,0 +1,90 @@
+"""What the fields of one request share."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from strawberry.types import Info as StrawberryInfo
+
+from dataloaders.loaders import Loaders
+from dataloaders.visibility import Visibility
+from subgraph.db.cursors import CursorCodec
+from subgraph.deprecations.service import DeprecationRegister
+from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.federation.access import Access
+from subgraph.policy.model import PolicyRequest, Principal
+from subgraph.tenants.regions import RegionRegistry
+from subgraph.tenants.service import TenantService
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The client that the caller named; for metrics and `Caller.client`, never for decisions."""
+
+    name: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What resolvers call; one set a process."""
+
+    tenants: TenantService
+    regions: RegionRegistry
+    deprecations: DeprecationRegister
+    cursors: CursorCodec
+    sdl: str
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One HTTP request: its caller, its loaders, and the decisions taken for it."""
+
+    visibility: Visibility
+    client: Client | None
+    via_gateway: bool
+    production: bool
+    loaders: Loaders
+    services: Services
+    _permitted: dict[Access, bool] = field(default_factory=dict)
+
+    @property
+    def client_name(self) -> str | None:
+        """The client, as it names itself."""
+        return None if self.client is None else self.client.name
+
+    @property
+    def principal(self) -> Principal | None:
+        """The caller, if a token was sent."""
+        return self.visibility.principal
+
+    async def authorise(self, wanted: Iterable[Access]) -> None:
+        """Decide each access before the operation begins. Raises `POLICY_UNAVAILABLE`."""
+        for access in wanted:
+            if access not in self._permitted:
+                self._permitted[access] = await self._decide(access)
+
+    def require(self, access: Access) -> None:
+        """Return if the caller has `access`; raise `UNAUTHENTICATED` or `FORBIDDEN` if not."""
+        if self._permitted.get(access, False):
+            return
+        if self.principal is None:
+            raise SubgraphError(ErrorCode.UNAUTHENTICATED)
+        raise SubgraphError(ErrorCode.FORBIDDEN, f"Needs the scope {access.name}.")
+
+    def caller(self) -> Principal:
+        """The caller; for fields that are guarded, where there is one."""
+        if self.principal is None:
+            raise SubgraphError(ErrorCode.UNAUTHENTICATED)
+        return self.principal
+
+    async def _decide(self, access: Access) -> bool:
+        principal = self.principal
+        if principal is None:
+            return False
+        own = () if access.deployment or principal.tenant is None else (principal.tenant,)
+        action = access.scope or access.name
+        decision = await self.visibility.policy.decide(PolicyRequest(principal, action, own))
+        return bool(decision.tenants) if own else decision.allowed
+
+
+Info = StrawberryInfo[RequestContext, None]

@@ -1,0 +1,175 @@
+"""The composition root: settings become pools, services and the ASGI application.
+
+Nothing else wires one part of the service to another.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from dataloaders.loaders import Loaders
+from dataloaders.visibility import Visibility
+from resolvers.context import Client, RequestContext, Services
+from subgraph import schema, settings
+from subgraph.db import migrate
+from subgraph.db.cursors import CursorCodec
+from subgraph.db.service import Database
+from subgraph.deprecations import policy_file
+from subgraph.deprecations.service import DeprecationRegister
+from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.http import authentication, graphiql
+from subgraph.http.authentication import Caller
+from subgraph.http.endpoint import GraphQLEndpoint
+from subgraph.http.server import create_app
+from subgraph.policy import service as policy
+from subgraph.policy.model import PolicyDecisionPoint
+from subgraph.queries.limits import Limits
+from subgraph.queries.service import OperationService
+from subgraph.settings import Settings
+from subgraph.telemetry import Telemetry
+from subgraph.tenants.regions import RegionRegistry
+from subgraph.tenants.service import TenantService
+
+_log = logging.getLogger(__name__)
+
+
+def create() -> ASGIApp:
+    """The application for the settings in the environment; what each worker process calls."""
+    return build(settings.load(os.environ), os.environ)
+
+
+def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
+    """The application for `configured`. Call it where the event loop runs.
+
+    `environ` is read for `OTEL_*` only. Raises `SubgraphError` for settings, lifecycle records and
+    schemas that break a rule.
+    """
+    if configured.database_url is None:
+        raise SubgraphError(ErrorCode.SETTINGS_INVALID, "DATABASE_URL is not set")
+    observed = Telemetry.start(configured, environ)
+    database = Database.for_service(configured.database_url, configured)
+    observed.observe_pool("service", lambda: (database.size, database.idle))
+    regions = RegionRegistry.load()
+    decisions = policy.build(configured)
+    authenticator = authentication.build(configured)
+    records = policy_file.load(_deprecations(configured))
+    served = schema.build(records)
+    operations = OperationService(
+        served,
+        _limits(configured),
+        observed,
+        cache_size=configured.operation_cache_size,
+        production=configured.production,
+    )
+    endpoint = GraphQLEndpoint(
+        configured,
+        authenticator,
+        _ContextFactory(
+            Services(
+                tenants=TenantService(database, regions),
+                regions=regions,
+                deprecations=DeprecationRegister(records),
+                cursors=CursorCodec(configured.cursor_key or secrets.token_hex(32)),
+                sdl=served.sdl,
+            ),
+            database,
+            decisions,
+            production=configured.production,
+        ),
+        operations,
+        observed,
+        explorer=None if configured.production else graphiql.load_page(),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await database.open()
+        await _refuse_unsafe_role(database)
+        watcher = asyncio.create_task(observed.watch_event_loop())
+        gc.collect()
+        gc.freeze()
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+            await authenticator.aclose()
+            await decisions.aclose()
+            await database.close()
+            observed.shutdown()
+
+    async def readiness() -> Mapping[str, str]:
+        try:
+            current = await database.revision()
+        except SubgraphError as error:
+            return {"database": error.code.name}
+        if current != migrate.head():
+            return {"database": ErrorCode.DATABASE_NOT_MIGRATED.name}
+        return {"database": "ok"}
+
+    return create_app(endpoint, readiness, observed.metrics_page, lifespan=lifespan)
+
+
+class _ContextFactory:
+    def __init__(
+        self,
+        services: Services,
+        database: Database,
+        decisions: PolicyDecisionPoint,
+        *,
+        production: bool,
+    ) -> None:
+        self._services = services
+        self._database = database
+        self._decisions = decisions
+        self._production = production
+
+    def __call__(self, caller: Caller, request_id: str) -> RequestContext:
+        """The context of one HTTP request."""
+        visibility = Visibility(caller.principal, self._decisions)
+        client = None
+        if caller.client_name is not None:
+            client = Client(caller.client_name, caller.client_version)
+        return RequestContext(
+            visibility=visibility,
+            client=client,
+            via_gateway=caller.via_gateway,
+            production=self._production,
+            loaders=Loaders.of(self._database, visibility),
+            services=self._services,
+        )
+
+
+async def _refuse_unsafe_role(database: Database) -> None:
+    try:
+        await database.revision()
+    except SubgraphError as error:
+        if error.code is ErrorCode.DATABASE_ROLE_UNSAFE:
+            raise
+        _log.warning("the database does not answer yet; /readyz says when it does")
+
+
+def _deprecations(configured: Settings) -> Path:
+    named = configured.deprecations_file
+    return policy_file.default_path() if named is None else Path(named)
+
+
+def _limits(configured: Settings) -> Limits:
+    return Limits(
+        tokens=configured.max_tokens,
+        depth=configured.max_depth,
+        aliases=configured.max_aliases,
+        directives=configured.max_directives,
+        nodes=configured.max_nodes,
+        cost=configured.max_cost,
+        representations=configured.max_representations,
+    )

@@ -1,0 +1,220 @@
+"""Everything on one machine: the embedded PostgreSQL and the server, as children of one process.
+
+The parent owns the data folder. It starts the children in order, stops them in reverse, and
+neither outlives it.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from subgraph.db import embedded, migrate
+from subgraph.db.datafolder import DataFolder
+from subgraph.db.embedded import EmbeddedServer
+from subgraph.db.roles import Role
+from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.http import development_tokens
+from subgraph.settings import Settings
+
+_STOP_SECONDS = 15.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What an action on a running stack can use."""
+
+    folder: DataFolder
+    settings: Settings
+    url: str
+
+
+Action = Callable[[Running], Awaitable[None]]
+
+
+async def _nothing(_: Running) -> None:
+    """No action."""
+
+
+class Stack:
+    """Runs the parts until a signal comes or one of them ends."""
+
+    def __init__(
+        self, settings: Settings, *, workers: int = 1, prepare: Action, ready: Action
+    ) -> None:
+        self._settings = settings
+        self._workers = workers
+        self._prepare = prepare
+        self._ready = ready
+
+    @classmethod
+    def run(
+        cls,
+        settings: Settings,
+        *,
+        workers: int = 1,
+        prepare: Action = _nothing,
+        ready: Action = _nothing,
+    ) -> int:
+        """Run until SIGINT or SIGTERM; 0 then, 1 when a part ended by itself.
+
+        `prepare` is called once the database is migrated, `ready` once the server answers.
+        Raises `PORT_IN_USE`, `DATA_FOLDER_IN_USE`, `DATA_FOLDER_UNUSABLE`.
+        """
+        return asyncio.run(cls(settings, workers=workers, prepare=prepare, ready=ready)._run())
+
+    async def _run(self) -> int:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        async with contextlib.AsyncExitStack() as parts:
+            folder = DataFolder.open(self._settings.data_path)
+            parts.callback(folder.close)
+            listener = parts.enter_context(listen(self._settings.host, self._settings.port))
+            database = await embedded.start(folder)
+            parts.push_async_callback(database.stop)
+            settings = complete(self._settings, folder, database)
+            assert settings.database_owner_url is not None
+            await migrate.upgrade(settings.database_owner_url)
+            address = f"http://{self._settings.host}:{listener.getsockname()[1]}"
+            running = Running(folder, settings, address)
+            await self._prepare(running)
+            server = _start_server(settings, listener, self._workers)
+            parts.push_async_callback(_stop, server)
+            if not await _answers(running, server, stopping):
+                return 0 if stopping.is_set() else 1
+            await self._ready(running)
+            return await _wait(server, database, stopping)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound, listening socket. Raises `PORT_IN_USE`, or `SETTINGS_INVALID` for a bad address."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except socket.gaierror:
+        raise SubgraphError(ErrorCode.SETTINGS_INVALID, f"no such address: {host}") from None
+    except OSError as error:
+        message = f"cannot listen on {host}:{port}: {error.strerror}"
+        raise SubgraphError(ErrorCode.PORT_IN_USE, message) from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def complete(settings: Settings, folder: DataFolder, database: EmbeddedServer) -> Settings:
+    """The settings with the database's addresses, and with development secrets where none is set."""
+    key = development_tokens.load_or_create(settings) if not settings.production else None
+    named = settings.jwt_jwks_url or settings.jwt_public_key_file
+    return msgspec.structs.replace(
+        settings,
+        database_url=database.url(Role.SERVICE),
+        database_system_url=database.url(Role.SYSTEM),
+        database_owner_url=database.url(Role.OWNER),
+        cursor_key=settings.cursor_key or _secret(folder, "cursor-key"),
+        gateway_secret=settings.gateway_secret or _secret(folder, "gateway-secret"),
+        jwt_public_key_file=settings.jwt_public_key_file
+        if named or key is None
+        else str(key.key_set_file),
+    )
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """The environment in which a child reads `settings` again."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IG_")}
+    bare = {"database_url": "DATABASE_URL", "opa_url": "OPA_URL"}
+    for name, value in msgspec.structs.asdict(settings).items():
+        if value is not None and name != "database_owner_url":
+            kept[bare.get(name, f"IG_{name.upper()}")] = _written(value)
+    return kept
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _secret(folder: DataFolder, name: str) -> str:
+    known = folder.read_private(name)
+    if known is None:
+        known = secrets.token_hex(32).encode()
+        folder.write_private(name, known)
+    return known.decode()
+
+
+def _start_server(
+    settings: Settings, listener: socket.socket, workers: int
+) -> "subprocess.Popen[bytes]":
+    parent = os.getpid()
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def die_with_parent() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    descriptor = listener.fileno()
+    command = [sys.executable, "-m", "subgraph.cli.main", "serve", "--workers", str(workers)]
+    return subprocess.Popen(
+        [*command, "--listen-fd", str(descriptor)],
+        env=environment(settings),
+        pass_fds=[descriptor],
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+    )
+
+
+async def _answers(
+    running: Running, server: "subprocess.Popen[bytes]", stopping: asyncio.Event
+) -> bool:
+    """Wait until the server is ready; False when it ended or a signal came first."""
+    while server.poll() is None and not stopping.is_set():
+        if await asyncio.to_thread(_is_ready, f"{running.url}/readyz"):
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+async def _wait(
+    server: "subprocess.Popen[bytes]", database: EmbeddedServer, stopping: asyncio.Event
+) -> int:
+    while not stopping.is_set():
+        for name, process in (("the server", server), ("PostgreSQL", database.process)):
+            if process.poll() is not None:
+                print(f"ig: {name} ended with status {process.returncode}", file=sys.stderr)
+                return 1
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), 0.5)
+    return 0
+
+
+async def _stop(server: "subprocess.Popen[bytes]") -> None:
+    server.terminate()
+    for _ in range(int(_STOP_SECONDS / 0.02)):
+        if server.poll() is not None:
+            return
+        await asyncio.sleep(0.02)
+    server.kill()
+    server.wait()

@@ -1,0 +1,36 @@
+"""PostgreSQL's failures in the subgraph's own codes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from subgraph.errors import ErrorCode, SubgraphError
+
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
+    OSError,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise `DATABASE_UNAVAILABLE` or `DEADLINE_EXCEEDED` for what PostgreSQL or the network did.
+
+    Other database errors pass through: they are faults of this service and are answered as such.
+    """
+    try:
+        yield
+    except asyncpg.QueryCanceledError as error:
+        raise SubgraphError(ErrorCode.DEADLINE_EXCEEDED) from error
+    except (TimeoutError, *_AWAY) as error:
+        raise SubgraphError(ErrorCode.DATABASE_UNAVAILABLE) from error

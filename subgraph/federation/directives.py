@@ -1,0 +1,95 @@
+"""The schema directives of the governance spec, and the link that imports them."""
+
+import datetime
+from enum import Enum
+
+import strawberry
+from strawberry.federation.schema_directives import ComposeDirective, Link
+from strawberry.schema_directive import Location
+
+FEDERATION_URL = "https://specs.apollo.dev/federation/v2.9"
+GOVERNANCE_URL = "https://specs.intelgraph.dev/governance/v1.0"
+
+
+@strawberry.enum(description="How noise is drawn.")
+class DpMechanism(Enum):
+    """How noise is drawn."""
+
+    DISCRETE_LAPLACE = strawberry.enum_value(
+        "DISCRETE_LAPLACE", description="Integer noise with a geometric tail on both sides."
+    )
+    EXPONENTIAL = strawberry.enum_value(
+        "EXPONENTIAL", description="A candidate drawn with a probability that grows with its score."
+    )
+
+
+@strawberry.enum(description="What a differentially private query computes.")
+class DpQueryKind(Enum):
+    """What a differentially private query computes."""
+
+    COUNT = strawberry.enum_value("COUNT", description="Number of rows.")
+    DISTINCT_COUNT = strawberry.enum_value("DISTINCT_COUNT", description="Number of privacy units.")
+    SUM = strawberry.enum_value("SUM", description="Sum of a clamped column.")
+    MEAN = strawberry.enum_value("MEAN", description="Mean of a clamped column.")
+    VARIANCE = strawberry.enum_value("VARIANCE", description="Variance of a clamped column.")
+    HISTOGRAM = strawberry.enum_value("HISTOGRAM", description="Counts over public keys.")
+    QUANTILE = strawberry.enum_value("QUANTILE", description="A quantile of a clamped column.")
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="dpCost",
+    description="What one read of the field may cost, before any data is touched.",
+)
+class DpCost:
+    """`@dpCost`: the price of a differentially private field; decimals are strings."""
+
+    epsilon: str = strawberry.directive_field(name="epsilon")
+    epsilon_argument: str | None = strawberry.directive_field(name="epsilonArgument")
+    min_epsilon: str | None = strawberry.directive_field(name="minEpsilon")
+    max_epsilon: str | None = strawberry.directive_field(name="maxEpsilon")
+    delta: str | None = strawberry.directive_field(name="delta", default="0")
+    mechanisms: list[DpMechanism] = strawberry.directive_field(name="mechanisms")
+    query: DpQueryKind = strawberry.directive_field(name="query")
+
+
+@strawberry.schema_directive(
+    locations=[
+        Location.FIELD_DEFINITION,
+        Location.ARGUMENT_DEFINITION,
+        Location.INPUT_FIELD_DEFINITION,
+        Location.ENUM_VALUE,
+    ],
+    name="governance__deprecated",
+    description="Lifecycle of a deprecated element: the `@deprecated` of the governance spec.",
+)
+class GovernanceDeprecated:
+    """`@governance__deprecated`: one record of `deprecations.yaml`, beside `@deprecated`."""
+
+    id: strawberry.ID = strawberry.directive_field(name="id")
+    since: datetime.date = strawberry.directive_field(name="since")
+    until: datetime.date = strawberry.directive_field(name="until")
+    grace: str = strawberry.directive_field(name="grace", default="P30D")
+    replacement: str | None = strawberry.directive_field(name="replacement")
+
+
+COMPOSED = ("@dpCost", "@governance__deprecated")
+
+ARGUMENTS = {
+    "dpCost": {
+        "epsilon": "The price when the caller names none.",
+        "epsilonArgument": "The argument in which the caller names the price.",
+        "minEpsilon": "The least that the caller may name.",
+        "maxEpsilon": "The most that the caller may name.",
+        "delta": "The probability with which pure privacy may fail; zero for pure epsilon.",
+        "mechanisms": "How noise may be drawn.",
+        "query": "What is computed.",
+    },
+    "governance__deprecated": {
+        "id": "The id of the lifecycle record.",
+        "since": "The first day of the deprecation.",
+        "until": "The day until which the element works for everybody.",
+        "grace": "How long it goes on working after that, ISO 8601.",
+        "replacement": "What to use, as a schema coordinate.",
+    },
+}

@@ -1,0 +1,55 @@
+"""Errors as clients see them: a stable code, a place, and nothing from inside."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from graphql import GraphQLError
+
+from subgraph.errors import ErrorCode, SubgraphError
+
+_log = logging.getLogger(__name__)
+
+
+def of_subgraph(error: SubgraphError) -> dict[str, object]:
+    """A refused request as one entry of `errors`."""
+    return {"message": error.message, "extensions": error.extensions}
+
+
+def of_request(errors: Sequence[GraphQLError], code: ErrorCode) -> list[dict[str, object]]:
+    """Errors of a request that was not executed."""
+    return [{**_place(error), "extensions": {"code": code.name}} for error in errors]
+
+
+def of_execution(errors: Iterable[GraphQLError]) -> list[dict[str, object]]:
+    """Errors of single fields; an unexpected one is logged, and masked in the answer."""
+    return [_field_error(error) for error in errors]
+
+
+def codes(errors: Iterable[dict[str, object]]) -> tuple[str, ...]:
+    """The codes in `errors`, in their order."""
+    found = []
+    for error in errors:
+        extensions = error["extensions"]
+        if isinstance(extensions, dict):
+            found.append(str(extensions["code"]))
+    return tuple(found)
+
+
+def _field_error(error: GraphQLError) -> dict[str, object]:
+    original = error.original_error
+    while isinstance(original, GraphQLError) and original.original_error is not None:
+        original = original.original_error
+    if isinstance(original, SubgraphError):
+        place = {**_place(error), "message": original.message}
+        return {**place, "extensions": original.extensions}
+    if original is None or isinstance(original, GraphQLError):
+        return {**_place(error), "extensions": {"code": ErrorCode.BAD_USER_INPUT.name}}
+    _log.error("a field failed", exc_info=original)
+    internal = SubgraphError(ErrorCode.INTERNAL_ERROR)
+    return {**_place(error), "message": internal.message, "extensions": internal.extensions}
+
+
+def _place(error: GraphQLError) -> dict[str, object]:
+    formatted = dict(error.formatted)
+    formatted.pop("extensions", None)
+    return formatted

@@ -1,0 +1,177 @@
+"""Runs operations: document, limits, access, price, execution, answer."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import isawaitable
+from typing import Any, Protocol
+
+from graphql import ExecutionResult, execute
+from graphql.language import OperationType
+from strawberry.execution.is_awaitable import optimized_is_awaitable
+
+from subgraph.db.service import StatementCount, statement_count
+from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.federation.access import Access
+from subgraph.federation.schema import GovernanceSchema
+from subgraph.queries import errors
+from subgraph.queries.documents import Document, DocumentCache, InvalidDocument, Operation
+from subgraph.queries.limits import Limits
+from subgraph.queries.model import OperationRequest, OperationResult
+
+
+_is_awaitable: Any = optimized_is_awaitable
+
+
+class Observer(Protocol):
+    """Counts and times operations; neither method may wait or raise."""
+
+    def operation_finished(
+        self,
+        name: str | None,
+        client: str | None,
+        seconds: float,
+        error_codes: Sequence[str],
+        statements: int,
+    ) -> None:
+        """Take note of one operation that was answered."""
+        ...
+
+    def operation_looked_up(self, *, cached: bool) -> None:
+        """Take note of one look-up in the document cache."""
+        ...
+
+
+class OperationContext(Protocol):
+    """What the service asks of a request's context."""
+
+    @property
+    def client_name(self) -> str | None:
+        """The client, as it names itself; for metrics only."""
+        ...
+
+    async def authorise(self, wanted: Iterable[Access]) -> None:
+        """Decide each access before the operation begins. Raises `POLICY_UNAVAILABLE`."""
+        ...
+
+
+class OperationService:
+    """Every GraphQL operation of this process goes through `run`."""
+
+    def __init__(
+        self,
+        schema: GovernanceSchema,
+        limits: Limits,
+        observer: Observer,
+        *,
+        cache_size: int,
+        production: bool,
+    ) -> None:
+        self._schema = schema
+        self._limits = limits
+        self._observer = observer
+        self._production = production
+        self._documents = DocumentCache(schema.core, limits, cache_size)
+
+    async def run(self, request: OperationRequest, context: OperationContext) -> OperationResult:
+        """The answer to one operation; raises nothing that the client sent or the data caused."""
+        started = time.perf_counter()
+        count = StatementCount()
+        token = statement_count.set(count)
+        try:
+            result = await self._run(request, context, count)
+        finally:
+            statement_count.reset(token)
+        self._observer.operation_finished(
+            result.operation_name,
+            context.client_name,
+            time.perf_counter() - started,
+            result.codes,
+            count.sent,
+        )
+        return result
+
+    async def _run(
+        self, request: OperationRequest, context: OperationContext, count: StatementCount
+    ) -> OperationResult:
+        operation: Operation | None = None
+        try:
+            document, cached = self._documents.get(request.document)
+            self._observer.operation_looked_up(cached=cached)
+            operation = document.operation(request.operation_name)
+            self._admit(document, operation, request)
+            await context.authorise(document.access)
+            result = await self._execute(document, operation, request, context)
+        except InvalidDocument as invalid:
+            found = errors.of_request(invalid.errors, ErrorCode.GRAPHQL_VALIDATION_FAILED)
+            return _refused(found, ErrorCode.GRAPHQL_VALIDATION_FAILED.status, operation, count)
+        except SubgraphError as error:
+            return _refused([errors.of_subgraph(error)], error.code.status, operation, count)
+        return _answer(result, operation, count)
+
+    def _admit(self, document: Document, operation: Operation, request: OperationRequest) -> None:
+        if request.read_only and operation.type is not OperationType.QUERY:
+            raise SubgraphError(ErrorCode.METHOD_NOT_ALLOWED, "A mutation is sent by POST.")
+        if operation.type is OperationType.SUBSCRIPTION:
+            raise SubgraphError(ErrorCode.OPERATION_RESOLUTION_FAILED, "There are no subscriptions.")
+        if document.introspects and self._production:
+            raise SubgraphError(ErrorCode.INTROSPECTION_DISABLED)
+        load = operation.estimate(request.variables or {})
+        limits = self._limits
+        for count, limit, code in (
+            (load.representations, limits.representations, ErrorCode.TOO_MANY_REPRESENTATIONS),
+            (load.nodes, limits.nodes, ErrorCode.NODE_LIMIT_EXCEEDED),
+            (load.cost, limits.cost, ErrorCode.COST_LIMIT_EXCEEDED),
+        ):
+            if count > limit:
+                raise SubgraphError(code, limit=limit, asked=count)
+
+    async def _execute(
+        self,
+        document: Document,
+        operation: Operation,
+        request: OperationRequest,
+        context: OperationContext,
+    ) -> ExecutionResult:
+        result = execute(
+            self._schema.core,
+            document.ast,
+            context_value=context,
+            variable_values=dict(request.variables or {}),
+            operation_name=operation.name,
+            is_awaitable=_is_awaitable,
+            hide_suggestions=self._production,
+        )
+        if isawaitable(result):
+            result = await result
+        return result
+
+
+def _answer(
+    result: ExecutionResult, operation: Operation, count: StatementCount
+) -> OperationResult:
+    if not result.errors:
+        return OperationResult({"data": result.data}, 200, operation.name, count.sent)
+    if result.data is None and all(error.path is None for error in result.errors):
+        found = errors.of_request(result.errors, ErrorCode.BAD_USER_INPUT)
+        return _refused(found, ErrorCode.BAD_USER_INPUT.status, operation, count)
+    found = errors.of_execution(result.errors)
+    away = ErrorCode.DATABASE_UNAVAILABLE
+    if away.name in errors.codes(found) and _is_empty(result.data):
+        return _refused(found, away.status, operation, count)
+    return OperationResult(
+        {"data": result.data, "errors": found}, 200, operation.name, count.sent, errors.codes(found)
+    )
+
+
+def _is_empty(data: Mapping[str, object] | None) -> bool:
+    """Whether no field was answered, so that the whole operation can be sent again."""
+    return data is None or all(
+        value is None or (isinstance(value, list) and not any(value)) for value in data.values()
+    )
+
+
+def _refused(
+    found: list[dict[str, object]], status: int, operation: Operation | None, count: StatementCount
+) -> OperationResult:
+    name = operation.name if operation is not None else None
+    return OperationResult({"errors": found}, status, name, count.sent, errors.codes(found))

@@ -1,0 +1,210 @@
+"""Typed settings, read once from the environment.
+
+Every variable starts with `IG_`; `DATABASE_URL` and `OPA_URL` keep their usual names, and
+`OTEL_*` is read by OpenTelemetry itself. An unknown `IG_` variable, a value of the wrong type or
+one out of range is refused at the start: a misspelt limit must not leave the default in force.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from subgraph.errors import ErrorCode, SubgraphError
+
+_BARE_NAMES = {"DATABASE_URL": "database_url", "OPA_URL": "opa_url"}
+_PREFIX = "IG_"
+
+Count = Annotated[int, Meta(ge=1)]
+Secret = Annotated[str, Meta(min_length=32)]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One value of each setting; see `describe` for the table that `ig serve --help` prints."""
+
+    mode: Annotated[
+        Literal["development", "production"],
+        Meta(description="production turns introspection, GraphiQL and `ig token` off and demands the secrets"),
+    ] = "development"
+    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
+    data_dir: Annotated[
+        str, Meta(description="folder of the embedded database and of development keys")
+    ] = ".data"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least severe level that is logged")
+    ] = "INFO"
+
+    database_url: Annotated[
+        str | None, Meta(description="DSN of the service role; none starts the embedded PostgreSQL")
+    ] = None
+    database_system_url: Annotated[
+        str | None, Meta(description="DSN of the system role (background workers)")
+    ] = None
+    database_owner_url: Annotated[
+        str | None, Meta(description="DSN of the owner role; read by `ig db` only")
+    ] = None
+    pool_size: Annotated[int, Meta(ge=1, le=200, description="database connections a process")] = 10
+    connect_timeout_ms: Annotated[
+        int, Meta(ge=1, description="longest wait for a database connection, in milliseconds")
+    ] = 2_000
+    statement_timeout_ms: Annotated[
+        int, Meta(ge=1, description="longest run of one statement, in milliseconds")
+    ] = 5_000
+
+    jwt_jwks_url: Annotated[
+        str | None, Meta(description="address of the JSON Web Key Set that tokens are verified with")
+    ] = None
+    jwt_public_key_file: Annotated[
+        str | None, Meta(description="PEM public key or JWKS file, instead of jwt_jwks_url")
+    ] = None
+    jwt_audience: Annotated[str, Meta(min_length=1, description="`aud` that a token must name")] = (
+        "governance-subgraph"
+    )
+    jwt_issuer: Annotated[str | None, Meta(description="`iss` that a token must name, if set")] = None
+    jwt_algorithms: Annotated[
+        str, Meta(description="allowed signature algorithms, comma-separated; never `none` or HMAC")
+    ] = "ES256,EdDSA,RS256,PS256"
+    jwt_leeway_seconds: Annotated[
+        int, Meta(ge=0, le=300, description="tolerated clock skew, in seconds")
+    ] = 30
+    jwks_refresh_seconds: Annotated[
+        int, Meta(ge=1, description="age at which a key set is fetched again, in seconds")
+    ] = 300
+    token_cache_seconds: Annotated[
+        int, Meta(ge=0, le=300, description="longest time a verified token is remembered, in seconds")
+    ] = 60
+    gateway_secret: Annotated[
+        Secret | None, Meta(description="secret that the gateway proves itself with")
+    ] = None
+    gateway_only: Annotated[
+        bool, Meta(description="refuse every caller that does not come through the gateway")
+    ] = False
+    cursor_key: Annotated[
+        Secret | None, Meta(description="secret that cursors are signed with, the same on all replicas")
+    ] = None
+
+    opa_url: Annotated[
+        str | None, Meta(description="address of a decision in a remote OPA; none evaluates Rego in process")
+    ] = None
+    opa_deadline_ms: Annotated[
+        int, Meta(ge=1, description="longest wait for the remote OPA, in milliseconds")
+    ] = 250
+    policy_cache_seconds: Annotated[
+        int, Meta(ge=0, le=300, description="longest time a policy decision is remembered, in seconds")
+    ] = 30
+
+    max_body_bytes: Annotated[Count, Meta(description="largest request body, in bytes")] = 1_048_576
+    max_batch: Annotated[Count, Meta(description="operations in one array batch")] = 20
+    max_tokens: Annotated[Count, Meta(description="lexical tokens in one document")] = 2_000
+    max_depth: Annotated[Count, Meta(description="levels of fields in one operation")] = 15
+    max_aliases: Annotated[Count, Meta(description="aliases in one operation")] = 50
+    max_directives: Annotated[Count, Meta(description="directives in one operation")] = 50
+    max_nodes: Annotated[Count, Meta(description="objects that one answer could hold")] = 20_000
+    max_cost: Annotated[Count, Meta(description="static cost of one operation, by @cost and @listSize")] = 50_000
+    max_representations: Annotated[Count, Meta(description="representations in one `_entities` call")] = 1_000
+    operation_cache_size: Annotated[
+        Count, Meta(description="parsed and validated documents kept by a process")
+    ] = 2_000
+    deadline_ms: Annotated[Count, Meta(description="longest run of one operation, in milliseconds")] = 10_000
+    max_in_flight: Annotated[
+        Count, Meta(description="operations a process runs at once before it sheds load")
+    ] = 512
+
+    deprecations_file: Annotated[
+        str | None, Meta(description="lifecycle records; none takes the file of this release")
+    ] = None
+    trace_sample_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="share of traces that start here and are kept; a caller's decision wins")
+    ] = 0.01
+
+    @property
+    def production(self) -> bool:
+        """Whether the mode is production."""
+        return self.mode == "production"
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The allowed signature algorithms."""
+        return tuple(name.strip() for name in self.jwt_algorithms.split(",") if name.strip())
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder as an absolute path."""
+        return Path(self.data_dir).absolute()
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from `environ`.
+
+    Raises `SubgraphError` with `SETTINGS_INVALID` that names every unknown variable, or the first
+    value that does not fit. A secret's value is never part of the message.
+    """
+    values = {
+        name.removeprefix(_PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(_PREFIX)
+    }
+    values.update({field: environ[name] for name, field in _BARE_NAMES.items() if environ.get(name)})
+    unknown = sorted(set(values) - set(Settings.__struct_fields__) | set(_bare_with_prefix(environ)))
+    if unknown:
+        names = ", ".join(_PREFIX + name.upper() for name in unknown)
+        raise SubgraphError(ErrorCode.SETTINGS_INVALID, f"unknown settings: {names}")
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SubgraphError(ErrorCode.SETTINGS_INVALID, _explain(error)) from None
+    _check(settings)
+    return settings
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Every setting as (variable, default, description), in the order of the code."""
+    bare = {field: name for name, field in _BARE_NAMES.items()}
+    rows = []
+    for field in msgspec.structs.fields(Settings):
+        info = msgspec.inspect.type_info(field.type)
+        description = ""
+        while isinstance(info, msgspec.inspect.Metadata):
+            description = (info.extra_json_schema or {}).get("description", description)
+            info = info.type
+        name = bare.get(field.name, _PREFIX + field.name.upper())
+        default = "" if field.default is None else str(field.default)
+        rows.append((name, default, description))
+    return rows
+
+
+def _bare_with_prefix(environ: Mapping[str, str]) -> list[str]:
+    return [field for field in _BARE_NAMES.values() if _PREFIX + field.upper() in environ]
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    reason, _, path = str(error).partition(" - at `$.")
+    return f"{_PREFIX}{path.rstrip('`').upper()}: {reason}" if path else reason
+
+
+def _check(settings: Settings) -> None:
+    forbidden = [
+        name for name in settings.algorithms if name.lower() == "none" or name.upper().startswith("HS")
+    ]
+    if forbidden or not settings.algorithms:
+        raise SubgraphError(
+            ErrorCode.SETTINGS_INVALID,
+            "IG_JWT_ALGORITHMS: only asymmetric algorithms may be allowed",
+        )
+    if not settings.production:
+        return
+    needed = {
+        "DATABASE_URL": settings.database_url,
+        "IG_CURSOR_KEY": settings.cursor_key,
+        "IG_GATEWAY_SECRET": settings.gateway_secret,
+        "IG_JWT_JWKS_URL (or IG_JWT_PUBLIC_KEY_FILE)": settings.jwt_jwks_url
+        or settings.jwt_public_key_file,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        raise SubgraphError(
+            ErrorCode.SETTINGS_INVALID, f"production mode needs {', '.join(missing)}"
+        )
