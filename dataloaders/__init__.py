@@ -1,0 +1,1 @@
+"""Batched, tenant-bound reads, one module an entity."""

@@ -1,0 +1,1 @@
+"""Manifests, client documents and hints, as data."""

@@ -1,0 +1,1 @@
+"""The types and fields of the schema: thin; no SQL, no policy, no cryptography."""

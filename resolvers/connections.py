@@ -12,6 +12,8 @@ from subgraph.federation.declare import attribute, field, object_type
 
 T = TypeVar("T")
 
+LONGEST_PAGE = 100
+
 First = Annotated[
     int, strawberry.argument(description="How many items at the most, from 1 to 100.")
 ]
@@ -70,8 +72,8 @@ class Connection(Generic[T]):
 
 def checked_first(first: int) -> int:
     """`first` if it is 1 to 100; raises `BAD_USER_INPUT`."""
-    if not 1 <= first <= 100:
-        raise SubgraphError(ErrorCode.BAD_USER_INPUT, "`first` is from 1 to 100.")
+    if not 1 <= first <= LONGEST_PAGE:
+        raise SubgraphError(ErrorCode.BAD_USER_INPUT, f"`first` is from 1 to {LONGEST_PAGE}.")
     return first
 
 

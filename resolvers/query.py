@@ -11,8 +11,8 @@ from resolvers.deprecations import Deprecation
 from resolvers.tenants import Tenant, tenant_of
 from subgraph.db.cursors import ListIdentity
 from subgraph.deprecations import model as deprecations
-from subgraph.federation.access import AUTHENTICATED, PUBLIC
 from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.federation.access import AUTHENTICATED, PUBLIC
 from subgraph.federation.declare import attribute, field, object_type
 
 

@@ -1,0 +1,1 @@
+"""The governance subgraph: keys, budgets, proofs and the ledger of a multi-tenant SaaS."""

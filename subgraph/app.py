@@ -133,7 +133,7 @@ class _ContextFactory:
         self._decisions = decisions
         self._production = production
 
-    def __call__(self, caller: Caller, request_id: str) -> RequestContext:
+    def __call__(self, caller: Caller) -> RequestContext:
         """The context of one HTTP request."""
         visibility = Visibility(caller.principal, self._decisions)
         client = None

@@ -8,73 +8,203 @@ generated from this module. A code is never renamed or reused.
 from enum import Enum
 from typing import TypeAlias
 
-JSONValue: TypeAlias = (
-    "str | int | float | bool | None | list[JSONValue] | dict[str, JSONValue]"
-)
+JSONValue: TypeAlias = "str | int | float | bool | list[JSONValue] | dict[str, JSONValue] | None"
 
 
 class ErrorCode(Enum):
     """A stable code: its HTTP status when it refuses a whole request, its meaning, its remedy."""
 
     # --- the HTTP request
-    BAD_REQUEST = (400, "The request is not a GraphQL request.", "Send `query`, `variables`, `operationName` and `extensions` with the types that GraphQL over HTTP names.")
-    MALFORMED_JSON = (400, "The body or a URL parameter is not valid JSON.", "Send one JSON text (RFC 8259); NaN, Infinity and lone surrogates are not JSON.")
-    DUPLICATE_KEY = (400, "A JSON object names a key twice.", "Name each key once; which of two values was meant cannot be known.")
+    BAD_REQUEST = (
+        400,
+        "The request is not a GraphQL request.",
+        "Send `query`, `variables`, `operationName` and `extensions` with the types that GraphQL over HTTP names.",
+    )
+    MALFORMED_JSON = (
+        400,
+        "The body or a URL parameter is not valid JSON.",
+        "Send one JSON text (RFC 8259); NaN, Infinity and lone surrogates are not JSON.",
+    )
+    DUPLICATE_KEY = (
+        400,
+        "A JSON object names a key twice.",
+        "Name each key once; which of two values was meant cannot be known.",
+    )
     INVALID_UTF8 = (400, "The body is not UTF-8.", "Encode the body as UTF-8.")
-    NUMBER_OUT_OF_RANGE = (400, "A JSON number is too large to be represented.", "Send large integers as strings.")
+    NUMBER_OUT_OF_RANGE = (
+        400,
+        "A JSON number is too large to be represented.",
+        "Send large integers as strings.",
+    )
     NESTING_TOO_DEEP = (400, "The JSON is nested too deeply.", "Flatten the variables.")
     BODY_TIMEOUT = (408, "The body did not arrive in time.", "Send the whole body at once.")
-    BODY_TOO_LARGE = (413, "The body exceeds the limit.", "Send less, or register the document and send its id.")
-    UNSUPPORTED_MEDIA_TYPE = (415, "The media type of the body is not supported.", "Send `Content-Type: application/json`.")
-    NOT_ACCEPTABLE = (406, "None of the accepted media types can be produced.", "Accept `application/graphql-response+json` or `application/json`.")
+    BODY_TOO_LARGE = (
+        413,
+        "The body exceeds the limit.",
+        "Send less, or register the document and send its id.",
+    )
+    UNSUPPORTED_MEDIA_TYPE = (
+        415,
+        "The media type of the body is not supported.",
+        "Send `Content-Type: application/json`.",
+    )
+    NOT_ACCEPTABLE = (
+        406,
+        "None of the accepted media types can be produced.",
+        "Accept `application/graphql-response+json` or `application/json`.",
+    )
     METHOD_NOT_ALLOWED = (405, "The method is not allowed here.", "Use POST, or GET for queries.")
-    CSRF_REJECTED = (400, "A browser could have sent this request without asking its user.", "Send a header that browsers do not send by themselves, such as `x-apollo-operation-name` or `apollo-require-preflight`.")
+    CSRF_REJECTED = (
+        400,
+        "A browser could have sent this request without asking its user.",
+        "Send a header that browsers do not send by themselves, such as `x-apollo-operation-name` or `apollo-require-preflight`.",
+    )
     BATCH_TOO_LARGE = (400, "The batch holds too many operations, or none.", "Split the batch.")
-    NOT_FOUND = (404, "There is nothing at this address.", "See the README for the addresses that are served.")
+    NOT_FOUND = (
+        404,
+        "There is nothing at this address.",
+        "See the README for the addresses that are served.",
+    )
 
     # --- the document
-    GRAPHQL_PARSE_FAILED = (400, "The document is not GraphQL.", "Mend the syntax at the named place.")
-    GRAPHQL_VALIDATION_FAILED = (400, "The document does not fit the schema.", "Compare it with `schema.graphql`.")
-    OPERATION_RESOLUTION_FAILED = (400, "No operation, or more than one, fits the request.", "Name one operation of the document in `operationName`.")
-    BAD_USER_INPUT = (400, "A variable or an argument has a value that its type does not allow.", "Send a value of the declared type.")
+    GRAPHQL_PARSE_FAILED = (
+        400,
+        "The document is not GraphQL.",
+        "Mend the syntax at the named place.",
+    )
+    GRAPHQL_VALIDATION_FAILED = (
+        400,
+        "The document does not fit the schema.",
+        "Compare it with `schema.graphql`.",
+    )
+    OPERATION_RESOLUTION_FAILED = (
+        400,
+        "No operation, or more than one, fits the request.",
+        "Name one operation of the document in `operationName`.",
+    )
+    BAD_USER_INPUT = (
+        400,
+        "A variable or an argument has a value that its type does not allow.",
+        "Send a value of the declared type.",
+    )
     TOO_MANY_TOKENS = (400, "The document has too many tokens.", "Split the document.")
     DEPTH_LIMIT_EXCEEDED = (400, "The document is nested too deeply.", "Ask for fewer levels.")
     ALIAS_LIMIT_EXCEEDED = (400, "The document has too many aliases.", "Use fewer aliases.")
-    DIRECTIVE_LIMIT_EXCEEDED = (400, "The document has too many directives.", "Use fewer directives.")
+    DIRECTIVE_LIMIT_EXCEEDED = (
+        400,
+        "The document has too many directives.",
+        "Use fewer directives.",
+    )
     NODE_LIMIT_EXCEEDED = (400, "The answer could hold too many nodes.", "Ask for smaller pages.")
-    COST_LIMIT_EXCEEDED = (400, "The operation costs more than the limit.", "Ask for smaller pages or fewer fields.")
-    TOO_MANY_REPRESENTATIONS = (400, "`_entities` was given too many representations.", "Split the list.")
-    INTROSPECTION_DISABLED = (400, "Introspection is off in production mode.", "Read `schema.graphql`.")
+    COST_LIMIT_EXCEEDED = (
+        400,
+        "The operation costs more than the limit.",
+        "Ask for smaller pages or fewer fields.",
+    )
+    TOO_MANY_REPRESENTATIONS = (
+        400,
+        "`_entities` was given too many representations.",
+        "Split the list.",
+    )
+    INTROSPECTION_DISABLED = (
+        400,
+        "Introspection is off in production mode.",
+        "Read `schema.graphql`.",
+    )
 
     # --- who may
-    UNAUTHENTICATED = (401, "The caller is not known: no token, or one that does not hold.", "Send a valid, unexpired token in `Authorization: Bearer`.")
-    FORBIDDEN = (403, "The caller is known, and may not do this.", "Ask for a token with the scope that the schema names.")
+    UNAUTHENTICATED = (
+        401,
+        "The caller is not known: no token, or one that does not hold.",
+        "Send a valid, unexpired token in `Authorization: Bearer`.",
+    )
+    FORBIDDEN = (
+        403,
+        "The caller is known, and may not do this.",
+        "Ask for a token with the scope that the schema names.",
+    )
     GATEWAY_REQUIRED = (403, "This deployment answers only to its gateway.", "Call the gateway.")
-    KEY_SET_UNAVAILABLE = (503, "The keys that tokens are verified with cannot be fetched.", "Try again; the operator checks the JWKS address.")
-    POLICY_UNAVAILABLE = (503, "The policy decision point did not answer in time; nothing is allowed without it.", "Try again; the operator checks the policy service.")
+    KEY_SET_UNAVAILABLE = (
+        503,
+        "The keys that tokens are verified with cannot be fetched.",
+        "Try again; the operator checks the JWKS address.",
+    )
+    POLICY_UNAVAILABLE = (
+        503,
+        "The policy decision point did not answer in time; nothing is allowed without it.",
+        "Try again; the operator checks the policy service.",
+    )
 
     # --- data
-    INVALID_ID = (400, "The id was not made by this service, or is of another type.", "Send an id as it was received.")
-    INVALID_CURSOR = (400, "The cursor was not made by this service for this list.", "Send a cursor as it was received, to the same list of the same tenant.")
+    INVALID_ID = (
+        400,
+        "The id was not made by this service, or is of another type.",
+        "Send an id as it was received.",
+    )
+    INVALID_CURSOR = (
+        400,
+        "The cursor was not made by this service for this list.",
+        "Send a cursor as it was received, to the same list of the same tenant.",
+    )
     INVALID_INPUT = (400, "A value breaks a rule of this service.", "Mend the named field.")
-    ALREADY_EXISTS = (409, "Something with this identity exists already.", "Choose another identity, or read the existing one.")
-    UNKNOWN_REGION = (400, "The region is not in the registry.", "Use a code that `ig regions` lists.")
-    UNKNOWN_SOURCE = (400, "The source is not one that the operator provisioned for this tenant.", "Ask the operator to provision it.")
+    ALREADY_EXISTS = (
+        409,
+        "Something with this identity exists already.",
+        "Choose another identity, or read the existing one.",
+    )
+    UNKNOWN_REGION = (
+        400,
+        "The region is not in the registry.",
+        "Use a code that `ig regions` lists.",
+    )
+    UNKNOWN_SOURCE = (
+        400,
+        "The source is not one that the operator provisioned for this tenant.",
+        "Ask the operator to provision it.",
+    )
 
     # --- faults
-    DATABASE_UNAVAILABLE = (503, "The database cannot be reached.", "Try again; the service recovers by itself.")
-    DEADLINE_EXCEEDED = (504, "The operation took longer than its deadline.", "Ask for less, or try again.")
+    DATABASE_UNAVAILABLE = (
+        503,
+        "The database cannot be reached.",
+        "Try again; the service recovers by itself.",
+    )
+    DEADLINE_EXCEEDED = (
+        504,
+        "The operation took longer than its deadline.",
+        "Ask for less, or try again.",
+    )
     OVERLOADED = (503, "The service sheds load.", "Try again after the time in `Retry-After`.")
     INTERNAL_ERROR = (500, "A fault of this service.", "Report the `requestId`.")
 
     # --- the command line and the start
-    SETTINGS_INVALID = (500, "A setting is unknown, missing or has a wrong value.", "See `ig serve --help`.")
-    DATA_FOLDER_IN_USE = (500, "Another process runs on this data folder.", "Stop it, or choose another folder.")
+    SETTINGS_INVALID = (
+        500,
+        "A setting is unknown, missing or has a wrong value.",
+        "See `ig serve --help`.",
+    )
+    DATA_FOLDER_IN_USE = (
+        500,
+        "Another process runs on this data folder.",
+        "Stop it, or choose another folder.",
+    )
     DATA_FOLDER_UNUSABLE = (500, "The data folder cannot be used.", "Do what the message says.")
     PORT_IN_USE = (500, "The port is taken.", "Stop what listens there, or choose another port.")
-    DATABASE_ROLE_UNSAFE = (500, "The database role could read around row-level security.", "Use a role that is neither superuser nor BYPASSRLS nor the owner of the tables.")
-    DATABASE_NOT_MIGRATED = (500, "The database is not at the revision of this release.", "Run `ig db upgrade`.")
-    DEMO_DATA_UNAVAILABLE = (500, "The demonstration data cannot be read.", "Install the extra `demo` at the locked version.")
+    DATABASE_ROLE_UNSAFE = (
+        500,
+        "The database role could read around row-level security.",
+        "Use a role that is neither superuser nor BYPASSRLS nor the owner of the tables.",
+    )
+    DATABASE_NOT_MIGRATED = (
+        500,
+        "The database is not at the revision of this release.",
+        "Run `ig db upgrade`.",
+    )
+    DEMO_DATA_UNAVAILABLE = (
+        500,
+        "The demonstration data cannot be read.",
+        "Install the extra `demo` at the locked version.",
+    )
     SCHEMA_INVALID = (500, "The schema breaks a rule of the house.", "Mend the named element.")
     DEPRECATIONS_INVALID = (500, "`deprecations.yaml` breaks a rule.", "Mend the named record.")
 
@@ -91,9 +221,7 @@ class SubgraphError(Exception):
     tenant's data. `details` are JSON values that go out as further `extensions`.
     """
 
-    def __init__(
-        self, code: ErrorCode, message: str | None = None, **details: JSONValue
-    ) -> None:
+    def __init__(self, code: ErrorCode, message: str | None = None, **details: JSONValue) -> None:
         self.code = code
         self.message = message or code.meaning
         self.details = details

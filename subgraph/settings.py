@@ -26,7 +26,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     mode: Annotated[
         Literal["development", "production"],
-        Meta(description="production turns introspection, GraphiQL and `ig token` off and demands the secrets"),
+        Meta(
+            description="production turns introspection, GraphiQL and `ig token` off and demands the secrets"
+        ),
     ] = "development"
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
@@ -34,7 +36,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str, Meta(description="folder of the embedded database and of development keys")
     ] = ".data"
     log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least severe level that is logged")
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        Meta(description="least severe level that is logged"),
     ] = "INFO"
 
     database_url: Annotated[
@@ -55,7 +58,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = 5_000
 
     jwt_jwks_url: Annotated[
-        str | None, Meta(description="address of the JSON Web Key Set that tokens are verified with")
+        str | None,
+        Meta(description="address of the JSON Web Key Set that tokens are verified with"),
     ] = None
     jwt_public_key_file: Annotated[
         str | None, Meta(description="PEM public key or JWKS file, instead of jwt_jwks_url")
@@ -63,7 +67,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     jwt_audience: Annotated[str, Meta(min_length=1, description="`aud` that a token must name")] = (
         "governance-subgraph"
     )
-    jwt_issuer: Annotated[str | None, Meta(description="`iss` that a token must name, if set")] = None
+    jwt_issuer: Annotated[str | None, Meta(description="`iss` that a token must name, if set")] = (
+        None
+    )
     jwt_algorithms: Annotated[
         str, Meta(description="allowed signature algorithms, comma-separated; never `none` or HMAC")
     ] = "ES256,EdDSA,RS256,PS256"
@@ -74,7 +80,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int, Meta(ge=1, description="age at which a key set is fetched again, in seconds")
     ] = 300
     token_cache_seconds: Annotated[
-        int, Meta(ge=0, le=300, description="longest time a verified token is remembered, in seconds")
+        int,
+        Meta(ge=0, le=300, description="longest time a verified token is remembered, in seconds"),
     ] = 60
     gateway_secret: Annotated[
         Secret | None, Meta(description="secret that the gateway proves itself with")
@@ -83,17 +90,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         bool, Meta(description="refuse every caller that does not come through the gateway")
     ] = False
     cursor_key: Annotated[
-        Secret | None, Meta(description="secret that cursors are signed with, the same on all replicas")
+        Secret | None,
+        Meta(description="secret that cursors are signed with, the same on all replicas"),
     ] = None
 
     opa_url: Annotated[
-        str | None, Meta(description="address of a decision in a remote OPA; none evaluates Rego in process")
+        str | None,
+        Meta(description="address of a decision in a remote OPA; none evaluates Rego in process"),
     ] = None
     opa_deadline_ms: Annotated[
         int, Meta(ge=1, description="longest wait for the remote OPA, in milliseconds")
     ] = 250
     policy_cache_seconds: Annotated[
-        int, Meta(ge=0, le=300, description="longest time a policy decision is remembered, in seconds")
+        int,
+        Meta(ge=0, le=300, description="longest time a policy decision is remembered, in seconds"),
     ] = 30
 
     max_body_bytes: Annotated[Count, Meta(description="largest request body, in bytes")] = 1_048_576
@@ -103,12 +113,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_aliases: Annotated[Count, Meta(description="aliases in one operation")] = 50
     max_directives: Annotated[Count, Meta(description="directives in one operation")] = 50
     max_nodes: Annotated[Count, Meta(description="objects that one answer could hold")] = 20_000
-    max_cost: Annotated[Count, Meta(description="static cost of one operation, by @cost and @listSize")] = 50_000
-    max_representations: Annotated[Count, Meta(description="representations in one `_entities` call")] = 1_000
+    max_cost: Annotated[
+        Count, Meta(description="static cost of one operation, by @cost and @listSize")
+    ] = 50_000
+    max_representations: Annotated[
+        Count, Meta(description="representations in one `_entities` call")
+    ] = 1_000
     operation_cache_size: Annotated[
         Count, Meta(description="parsed and validated documents kept by a process")
     ] = 2_000
-    deadline_ms: Annotated[Count, Meta(description="longest run of one operation, in milliseconds")] = 10_000
+    deadline_ms: Annotated[
+        Count, Meta(description="longest run of one operation, in milliseconds")
+    ] = 10_000
     max_in_flight: Annotated[
         Count, Meta(description="operations a process runs at once before it sheds load")
     ] = 512
@@ -117,7 +133,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str | None, Meta(description="lifecycle records; none takes the file of this release")
     ] = None
     trace_sample_ratio: Annotated[
-        float, Meta(ge=0, le=1, description="share of traces that start here and are kept; a caller's decision wins")
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="share of traces that start here and are kept; a caller's decision wins",
+        ),
     ] = 0.01
 
     @property
@@ -147,8 +168,12 @@ def load(environ: Mapping[str, str]) -> Settings:
         for name, value in environ.items()
         if name.startswith(_PREFIX)
     }
-    values.update({field: environ[name] for name, field in _BARE_NAMES.items() if environ.get(name)})
-    unknown = sorted(set(values) - set(Settings.__struct_fields__) | set(_bare_with_prefix(environ)))
+    values.update(
+        {field: environ[name] for name, field in _BARE_NAMES.items() if environ.get(name)}
+    )
+    unknown = sorted(
+        set(values) - set(Settings.__struct_fields__) | set(_bare_with_prefix(environ))
+    )
     if unknown:
         names = ", ".join(_PREFIX + name.upper() for name in unknown)
         raise SubgraphError(ErrorCode.SETTINGS_INVALID, f"unknown settings: {names}")
@@ -187,7 +212,9 @@ def _explain(error: msgspec.ValidationError) -> str:
 
 def _check(settings: Settings) -> None:
     forbidden = [
-        name for name in settings.algorithms if name.lower() == "none" or name.upper().startswith("HS")
+        name
+        for name in settings.algorithms
+        if name.lower() == "none" or name.upper().startswith("HS")
     ]
     if forbidden or not settings.algorithms:
         raise SubgraphError(

@@ -15,9 +15,9 @@ def errors() -> str:
     lines = [
         "# Error codes",
         "",
-        "Made from `subgraph/errors.py` by `make derive`. A code is never renamed or reused. The",
-        "status is that of a response which refuses the whole request; a GraphQL error of one field",
-        "comes with status 200.",
+        "Made from `subgraph/errors.py` by `make derive`. A code is never renamed or reused.",
+        "The status is that of a response which refuses the whole request; a GraphQL error of",
+        "one field comes with status 200.",
         "",
         "| code | status | meaning | what to do |",
         "|---|---|---|---|",
@@ -33,8 +33,8 @@ def settings_table() -> str:
     lines = [
         "# Settings",
         "",
-        "Made from `subgraph/settings.py` by `make derive`. All are environment variables, read once",
-        "at the start; an unknown `IG_` variable is refused.",
+        "Made from `subgraph/settings.py` by `make derive`. All are environment variables, read",
+        "once at the start; an unknown `IG_` variable is refused.",
         "",
         "| variable | default | what it does |",
         "|---|---|---|",

@@ -1,0 +1,1 @@
+"""The command line `ig`, one module a command group."""

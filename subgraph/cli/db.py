@@ -20,7 +20,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     make_roles = commands.add_parser(
         "roles", help="make the database and the roles that login users are members of"
     )
-    make_roles.add_argument("--admin-url", required=True, help="DSN of a role that may create roles")
+    make_roles.add_argument(
+        "--admin-url", required=True, help="DSN of a role that may create roles"
+    )
     make_roles.add_argument("--database", required=True, help="name of the database")
     make_roles.set_defaults(run=_roles, asynchronous=True)
 

@@ -19,8 +19,10 @@ from subgraph.telemetry import configure_logging
 from subgraph.tenants import demo, demo_data
 
 _LIFETIME = timedelta(days=7)
-_QUERY = """\
-{ tenant(id: "%s") { name homeRegion { displayName jurisdiction } datasets { nodes { name license privacyUnit } } } }"""
+_QUERY = (
+    '{ tenant(id: "%s") { name homeRegion { displayName jurisdiction }'
+    " datasets { nodes { name license privacyUnit } } } }"
+)
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +112,7 @@ def _description(running: Running) -> Path:
 def _write(path: Path, text: str) -> None:
     """Write the file whole, for this user's eyes only: it holds tokens."""
     draft = path.with_suffix(".draft")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     draft.replace(path)

@@ -6,7 +6,6 @@ neither outlives it.
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import secrets
 import signal
@@ -17,10 +16,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 
-from subgraph.db import embedded, migrate
+from subgraph.db import embedded, launch, migrate
 from subgraph.db.datafolder import DataFolder
 from subgraph.db.embedded import EmbeddedServer
 from subgraph.db.roles import Role
@@ -29,7 +29,6 @@ from subgraph.http import development_tokens
 from subgraph.settings import Settings
 
 _STOP_SECONDS = 15.0
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +72,10 @@ class Stack:
         `prepare` is called once the database is migrated, `ready` once the server answers.
         Raises `PORT_IN_USE`, `DATA_FOLDER_IN_USE`, `DATA_FOLDER_UNUSABLE`.
         """
-        return asyncio.run(cls(settings, workers=workers, prepare=prepare, ready=ready)._run())
+        return asyncio.run(cls(settings, workers=workers, prepare=prepare, ready=ready).live())
 
-    async def _run(self) -> int:
+    async def live(self) -> int:
+        """Start the parts, wait, stop them; see `run`."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -118,7 +118,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def complete(settings: Settings, folder: DataFolder, database: EmbeddedServer) -> Settings:
-    """The settings with the database's addresses, and with development secrets where none is set."""
+    """The settings with the database's addresses, and development secrets where none is set."""
     key = development_tokens.load_or_create(settings) if not settings.production else None
     named = settings.jwt_jwks_url or settings.jwt_public_key_file
     return msgspec.structs.replace(
@@ -159,22 +159,16 @@ def _secret(folder: DataFolder, name: str) -> str:
 def _start_server(
     settings: Settings, listener: socket.socket, workers: int
 ) -> "subprocess.Popen[bytes]":
-    parent = os.getpid()
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def die_with_parent() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
     descriptor = listener.fileno()
-    command = [sys.executable, "-m", "subgraph.cli.main", "serve", "--workers", str(workers)]
-    return subprocess.Popen(
+    keep_user = -1
+    launch_arguments = [os.getpid(), keep_user, keep_user, int(signal.SIGTERM)]
+    command = [sys.executable, "-I", "-S", launch.__file__, *map(str, launch_arguments)]
+    command += [sys.executable, "-m", "subgraph.cli.main", "serve", "--workers", str(workers)]
+    return subprocess.Popen(  # noqa: S603 the command is made of constants and numbers
         [*command, "--listen-fd", str(descriptor)],
         env=environment(settings),
         pass_fds=[descriptor],
         start_new_session=True,
-        preexec_fn=die_with_parent,
     )
 
 
@@ -191,8 +185,8 @@ async def _answers(
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 our own address
+            return bool(response.status == HTTPStatus.OK)
     except (urllib.error.URLError, OSError):
         return False
 

@@ -12,7 +12,9 @@ from subgraph.http import development_tokens
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--subject", required=True, help="pseudonymous id of the caller")
-    parser.add_argument("--tenant", help="tenant that the caller acts for; none for a platform caller")
+    parser.add_argument(
+        "--tenant", help="tenant that the caller acts for; none for a platform caller"
+    )
     parser.add_argument("--scope", action="append", default=[], help="a scope; may be repeated")
     parser.add_argument("--hours", type=float, default=1.0, help="lifetime in hours (default: 1)")
     parser.set_defaults(run=_run, asynchronous=False)

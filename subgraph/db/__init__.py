@@ -1,0 +1,1 @@
+"""PostgreSQL: pools and roles, tenant binding, migrations, the embedded server."""

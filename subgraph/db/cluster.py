@@ -5,6 +5,7 @@ of a folder that root owns, so the server's account cannot redirect what root do
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import secrets
@@ -54,10 +55,10 @@ def recorded_owner(folder: DataFolder) -> int | None:
 
 
 def settle(folder: DataFolder, account: Account, shared: Path) -> Home:
-    """The home of the folder's cluster: in the data folder, or below `shared` when the account
-    cannot walk to the data folder. Made when it is missing, and remembered.
+    """The home of the folder's cluster, made when it is missing, and remembered.
 
-    Raises `DATA_FOLDER_UNUSABLE` when the account can reach neither.
+    It lies in the data folder, or below `shared` when the account cannot walk to that. Raises
+    `DATA_FOLDER_UNUSABLE` when the account can reach neither.
     """
     inside = folder.path / "postgres"
     path = _recorded(folder)
@@ -131,7 +132,7 @@ def socket_folder(folder: DataFolder, home: Home) -> Path:
             (place / name).unlink(missing_ok=True)
         return place
     bases = [Path("/run")] if home.account.borrowed else [Path(tempfile.gettempdir())]
-    for base in (*bases, Path("/tmp")):
+    for base in (*bases, Path("/tmp")):  # noqa: S108 - the folder in it is made by mkdtemp
         if _fits(base / "ig-12345678") and _is_safe_base(base):
             place = Path(tempfile.mkdtemp(prefix="ig-", dir=base))
             folder.write_private(_SOCKET_RECORD, os.fsencode(place))
@@ -153,9 +154,10 @@ def forget_socket_folder(folder: DataFolder, home: Home) -> None:
     if handle >= 0:
         try:
             if os.fstat(handle).st_uid in (home.account.uid, os.geteuid()):
-                for name in set(_SOCKET_FILES) & set(os.listdir(handle)):
-                    os.unlink(name, dir_fd=handle)
-                os.rmdir(os.fsdecode(record))
+                for name in _SOCKET_FILES:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=handle)
+                Path(os.fsdecode(record)).rmdir()
         finally:
             os.close(handle)
     folder.remove_private(_SOCKET_RECORD)

@@ -79,7 +79,7 @@ class DataFolder:
             return None
         except OSError as error:
             raise unusable(self.path, _explain(path, error)) from error
-        with open(handle, "rb") as file:
+        with os.fdopen(handle, "rb") as file:
             return file.read()
 
     def write_private(self, name: str, content: bytes) -> None:
@@ -90,7 +90,8 @@ class DataFolder:
         path = self._private(name)
         draft = path.with_name(f".{secrets.token_hex(8)}")
         try:
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -190,7 +191,7 @@ def _in_use(folder: Path, holder: str) -> SubgraphError:
 
 def _is_still(path: Path, handle: int) -> bool:
     try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(handle))
+        return os.path.samestat(path.lstat(), os.fstat(handle))
     except FileNotFoundError:
         return False
 
@@ -205,7 +206,7 @@ def _refuse_foreign(path: Path) -> None:
             f"it belongs to the user id {status.st_uid} and this process runs as {os.geteuid()}; "
             "start it as that user, or choose another folder",
         )
-    entries = set(os.listdir(path))
+    entries = {entry.name for entry in path.iterdir()}
     # Its permissions are about to be narrowed: a home or a project folder must not be hit.
     if LOCK_NAME not in entries and entries - _FOREIGN_BUT_HARMLESS:
         raise unusable(path, "it holds files of something else; choose an empty or a new folder")

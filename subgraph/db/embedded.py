@@ -64,6 +64,7 @@ class EmbeddedServer:
 
     def __init__(
         self,
+        *,
         folder: DataFolder,
         home: Home,
         process: "subprocess.Popen[bytes]",
@@ -118,35 +119,6 @@ class EmbeddedServer:
             await asyncio.sleep(_POLL_SECONDS)
         return True
 
-    async def _ready(self, log: IO[bytes], offset: int) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while self.process.poll() is None and time.monotonic() < deadline:
-            if survivors.read_pid_file(self._home.cluster) == (self.process.pid, "ready"):
-                return
-            await asyncio.sleep(_POLL_SECONDS)
-        reason = cluster.last_words(log, offset)
-        raise unusable(self._folder.path, f"PostgreSQL did not start: {reason}")
-
-    async def _prepare(self) -> None:
-        try:
-            admin = await asyncpg.connect(self.url(Role.ADMIN, "postgres"))
-        except asyncpg.InvalidPasswordError as error:
-            raise unusable(
-                self._folder.path,
-                f"private/{_PASSWORDS} does not fit the database; restore both from the same "
-                "backup, or choose an empty folder",
-            ) from error
-        try:
-            await roles.ensure(admin, passwords=self._passwords, database=DATABASE)
-            await admin.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
-        finally:
-            await admin.close()
-        owner = await asyncpg.connect(self.url(Role.OWNER))
-        try:
-            await roles.seal(owner)
-        finally:
-            await owner.close()
-
 
 async def start(
     folder: DataFolder,
@@ -194,14 +166,52 @@ async def start(
         command += [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
         offset = log.seek(0, os.SEEK_END)
         process = spawn(owner, command, death_signal=signal.SIGINT, output=log)
-        server = EmbeddedServer(folder, home, process, socket_folder, passwords, held.pop_all())
+        server = EmbeddedServer(
+            folder=folder,
+            home=home,
+            process=process,
+            socket_folder=socket_folder,
+            passwords=passwords,
+            held=held.pop_all(),
+        )
         try:
-            await server._ready(log, offset)
-            await server._prepare()
+            await _ready(server, home.cluster, log, offset)
+            await _prepare(server, folder)
         except BaseException:
             await server.stop()
             raise
     return server
+
+
+async def _ready(server: EmbeddedServer, cluster_path: Path, log: IO[bytes], offset: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while server.process.poll() is None and time.monotonic() < deadline:
+        if survivors.read_pid_file(cluster_path) == (server.process.pid, "ready"):
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+    reason = cluster.last_words(log, offset)
+    raise unusable(cluster_path, f"PostgreSQL did not start: {reason}")
+
+
+async def _prepare(server: EmbeddedServer, folder: DataFolder) -> None:
+    try:
+        admin = await asyncpg.connect(server.url(Role.ADMIN, "postgres"))
+    except asyncpg.InvalidPasswordError as error:
+        raise unusable(
+            folder.path,
+            f"private/{_PASSWORDS} does not fit the database; restore both from the same backup, "
+            "or choose an empty folder",
+        ) from error
+    try:
+        await roles.ensure(admin, passwords=_passwords(folder), database=DATABASE)
+        await admin.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
+    finally:
+        await admin.close()
+    owner = await asyncpg.connect(server.url(Role.OWNER))
+    try:
+        await roles.seal(owner)
+    finally:
+        await owner.close()
 
 
 def _passwords(folder: DataFolder) -> dict[Role, str]:
@@ -217,4 +227,4 @@ def _open_log(path: Path) -> IO[bytes]:
     if path.exists() and path.stat().st_size > _LOG_BYTES:
         path.rename(path.with_suffix(".log.1"))
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    return open(os.open(path, flags, 0o600), "r+b", buffering=0)
+    return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)

@@ -11,6 +11,9 @@ from enum import Enum
 from uuid import UUID
 
 _VERSION = 1
+_LONGEST = 128
+_TENANT_AT = 18
+"""Where the tenant begins: behind the version, the kind and the 16 bytes of the key."""
 
 
 class IdKind(Enum):
@@ -37,14 +40,19 @@ def encode(kind: IdKind, tenant: str, key: UUID) -> str:
 
 def decode(kind: IdKind, text: str) -> EntityId | None:
     """The id in `text`, or None when this service never made it or it is of another kind."""
-    if len(text) > 128:
+    if len(text) > _LONGEST:
         return None
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        tenant = raw[18:].decode()
+        tenant = raw[_TENANT_AT:].decode()
     except (binascii.Error, ValueError):
         return None
-    if len(raw) <= 18 or raw[0] != _VERSION or raw[1] != kind.value or not tenant.isprintable():
+    if (
+        len(raw) <= _TENANT_AT
+        or raw[0] != _VERSION
+        or raw[1] != kind.value
+        or not tenant.isprintable()
+    ):
         return None
-    entity = EntityId(kind, tenant, UUID(bytes=raw[2:18]))
+    entity = EntityId(kind, tenant, UUID(bytes=raw[2:_TENANT_AT]))
     return entity if encode(kind, tenant, entity.key) == text else None

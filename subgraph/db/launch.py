@@ -18,6 +18,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def main() -> None:
+    """Become the program; exits with a message when the parent is gone already."""
     parent, uid, gid, death_signal = (int(argument) for argument in sys.argv[1:5])
     command = sys.argv[5:]
     if uid != -1:
@@ -35,7 +36,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - no shell is what is wanted
 
 
 if __name__ == "__main__":

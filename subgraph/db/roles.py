@@ -20,6 +20,9 @@ from subgraph.errors import ErrorCode, SubgraphError
 _LOCK = 0x69_67_72_6F_6C_65_73
 # The least that RFC 7677 asks for; generated passwords would not need more.
 _SCRAM_ITERATIONS = 4096
+# Since this version whoever creates a role may hand it out, and is not yet allowed to use it.
+_CREATOR_MAY_NOT_USE = 16
+_BUILTIN_LOCALES = 17
 _POWERS = ("super", "bypassrls", "createrole", "createdb", "replication")
 _NOT_THESE_POWERS = "NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION"
 
@@ -199,8 +202,7 @@ async def _ensure_role(
 async def _ensure_database(admin: asyncpg.Connection, database: str) -> None:
     owner, quoted = Role.OWNER.value, '"' + database.replace('"', '""') + '"'
     major = admin.get_server_version().major
-    # Since PostgreSQL 16 whoever creates a role may hand it out, and is not yet allowed to use it.
-    use = "SET" if major >= 16 else "MEMBER"
+    use = "SET" if major >= _CREATOR_MAY_NOT_USE else "MEMBER"
     if not await admin.fetchval("SELECT pg_has_role(current_user, $1, $2)", owner, use):
         await admin.execute(f"GRANT {owner} TO CURRENT_USER")
     held_by = await admin.fetchval(
@@ -224,7 +226,7 @@ async def _ensure_database(admin: asyncpg.Connection, database: str) -> None:
 
 def _locale(major: int) -> str:
     # Byte order everywhere: cursors compare in SQL as they do in Python.
-    if major >= 17:
+    if major >= _BUILTIN_LOCALES:
         return "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
     return "LOCALE_PROVIDER libc LOCALE 'C'"
 

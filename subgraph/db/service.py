@@ -64,17 +64,20 @@ class BoundTransaction:
     connection: Any
 
     async def rows(self, sql: str, *args: object) -> list[Row]:
+        """Run `sql` and return its rows."""
         _count()
         with translated():
             return list(await self.connection.fetch(sql, *args))
 
     async def row(self, sql: str, *args: object) -> Row | None:
+        """Run `sql` and return its first row."""
         _count()
         with translated():
             row: Row | None = await self.connection.fetchrow(sql, *args)
             return row
 
     async def run(self, sql: str, *args: object) -> str:
+        """Run `sql` and return its command tag."""
         _count()
         with translated():
             return str(await self.connection.execute(sql, *args))
@@ -130,11 +133,13 @@ class Database:
     async def transaction(self, tenant: str) -> AsyncIterator[Transaction]:
         """A transaction that is bound to `tenant` until it ends."""
         with translated():
-            async with self._pool.acquire(timeout=self._connect_timeout) as connection:
-                async with connection.transaction():
-                    _count()
-                    await connection.execute("SELECT set_config('ig.tenant', $1, true)", tenant)
-                    yield BoundTransaction(connection)
+            async with (
+                self._pool.acquire(timeout=self._connect_timeout) as connection,
+                connection.transaction(),
+            ):
+                _count()
+                await connection.execute("SELECT set_config('ig.tenant', $1, true)", tenant)
+                yield BoundTransaction(connection)
 
     async def revision(self) -> str | None:
         """The migration that the database is at; proves that it answers."""

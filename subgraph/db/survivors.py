@@ -16,6 +16,8 @@ from pathlib import Path
 from subgraph.errors import ErrorCode, SubgraphError
 
 _POLL_SECONDS = 0.01
+# In postmaster.pid, counted from zero.
+_STATE_LINE = 7
 _FAST_SECONDS = 20.0
 _IMMEDIATE_SECONDS = 5.0
 
@@ -27,7 +29,7 @@ def cluster_name(cluster: Path) -> str:
 
 def processes(cluster: Path, uid: int) -> list[int]:
     """The pids of all server processes of the cluster."""
-    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [pid for pid in pids if _belongs(pid, cluster, uid)]
 
 
@@ -60,12 +62,12 @@ def read_pid_file(cluster: Path) -> tuple[int, str]:
     """The pid and the state (`starting`, `ready`, ...) in the pid file; 0 and "" without one."""
     try:
         handle = os.open(cluster / "postmaster.pid", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(handle, "rb") as file:
+        with os.fdopen(handle, "rb") as file:
             lines = file.read(4096).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return 0, ""
     pid = int(lines[0]) if lines and lines[0].strip().isdecimal() else 0
-    return pid, lines[7].strip() if len(lines) > 7 else ""
+    return pid, "".join(lines[_STATE_LINE : _STATE_LINE + 1]).strip()
 
 
 def _belongs(pid: int, cluster: Path, uid: int) -> bool:
@@ -77,7 +79,7 @@ def _belongs(pid: int, cluster: Path, uid: int) -> bool:
             if line.startswith("Uid:") and int(line.split()[2]) != uid:
                 return False
         try:
-            return os.path.samefile(process / "cwd", cluster)
+            return process.joinpath("cwd").samefile(cluster)
         except PermissionError:
             # Root in a container often may not look at the folder of another user's process.
             return _calls_itself(process.joinpath("cmdline").read_bytes(), cluster)
@@ -104,5 +106,7 @@ def _send(pid: int, cluster: Path, uid: int, number: signal.Signals) -> None:
 
 async def _gone(cluster: Path, uid: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while processes(cluster, uid) and time.monotonic() < deadline:
+    while processes(cluster, uid):
+        if time.monotonic() > deadline:
+            return
         await asyncio.sleep(_POLL_SECONDS)

@@ -74,7 +74,9 @@ def load(path: Path) -> tuple[Deprecation, ...]:
     for name in ("id", "coordinate"):
         values = [getattr(record, name) for record in records]
         if len(set(values)) < len(values):
-            raise SubgraphError(ErrorCode.DEPRECATIONS_INVALID, f"{path.name}: an {name} stands twice")
+            raise SubgraphError(
+                ErrorCode.DEPRECATIONS_INVALID, f"{path.name}: an {name} stands twice"
+            )
     replaced = {record.coordinate for record in records}
     for record in records:
         if record.replacement in replaced:

@@ -35,6 +35,7 @@ class DeprecationRegister:
         found = (
             record
             for record in self._records.values()
-            if (after is None or record.id > after) and (phase is None or self.phase(record) is phase)
+            if (after is None or record.id > after)
+            and (phase is None or self.phase(record) is phase)
         )
         return [record for record, _ in zip(found, range(first), strict=False)]

@@ -1,0 +1,1 @@
+"""Declarations, access guards, entities and the documents of the federated schema."""

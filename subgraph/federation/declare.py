@@ -81,7 +81,7 @@ def field(
             resolver=resolver,
             name=name,
             description=inspect.getdoc(resolver),
-            directives=_directives(access, paged, at_most),
+            directives=_directives(access, paged=paged, at_most=at_most),
             metadata={ACCESS: access},
         )
 
@@ -128,7 +128,7 @@ def described_enum(cls: E, values: dict[str, str]) -> None:
         value.description = values[value.name]
 
 
-def _directives(access: Access | None, paged: bool, at_most: int | None) -> list[object]:
+def _directives(access: Access | None, *, paged: bool, at_most: int | None) -> list[object]:
     directives = list(access.directives) if access is not None else []
     if paged:
         directives.append(

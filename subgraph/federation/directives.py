@@ -4,7 +4,6 @@ import datetime
 from enum import Enum
 
 import strawberry
-from strawberry.federation.schema_directives import ComposeDirective, Link
 from strawberry.schema_directive import Location
 
 FEDERATION_URL = "https://specs.apollo.dev/federation/v2.9"

@@ -82,7 +82,9 @@ async def resolve(
             items[index] = error
         else:
             groups.setdefault(name, []).append((index, key))
-    loads = [_load(types[name], [key for _, key in group], context) for name, group in groups.items()]
+    loads = [
+        _load(types[name], [key for _, key in group], context) for name, group in groups.items()
+    ]
     for group, loaded in zip(groups.values(), await asyncio.gather(*loads), strict=True):
         for (index, _), item in zip(group, loaded, strict=True):
             items[index] = item

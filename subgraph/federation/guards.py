@@ -82,9 +82,7 @@ def _declared(type_: Any) -> Access | None:
     return getattr(definition.origin, ACCESS_ATTRIBUTE, None) if definition is not None else None
 
 
-def _guarded(
-    resolve: Callable[..., Any] | None, required: frozenset[Access]
-) -> Callable[..., Any]:
+def _guarded(resolve: Callable[..., Any] | None, required: frozenset[Access]) -> Callable[..., Any]:
     assert resolve is not None
     checks = tuple(sorted(required, key=lambda access: access.name))
 
@@ -104,4 +102,3 @@ def table(schema: GraphQLSchema) -> Mapping[str, frozenset[Access]]:
         if isinstance(type_, GraphQLObjectType) and not type_.name.startswith("_")
         for name, field in type_.fields.items()
     }
-

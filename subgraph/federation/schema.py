@@ -84,13 +84,12 @@ class GovernanceSchema(FederatedSchema):
         return directive
 
     def _prepare_schema_directives(self) -> None:
-        """Nothing is generated: the links stand in `subgraph.federation.sdl`, as the contract words them."""
+        """Generate nothing: the links stand in `subgraph.federation.sdl` as the contract has them."""
         self._validate_directive_compatibility()
 
 
-
 def _drop_null_defaults(schema: GraphQLSchema) -> None:
-    """Leave "not given" to the resolvers' own defaults: the contract's optional inputs have none."""
+    """Leave "not given" to the resolvers' own defaults: the contract's inputs have none."""
     for type_ in schema.type_map.values():
         if isinstance(type_, GraphQLInputObjectType):
             inputs: list[GraphQLInputField | GraphQLArgument] = [*type_.fields.values()]

@@ -72,7 +72,9 @@ class _OwnPart(Visitor):
     def enter(self, node: Node, *_: Any) -> Any:
         if isinstance(node, SchemaDefinitionNode | SchemaExtensionNode):
             return REMOVE
-        if isinstance(node, ScalarTypeDefinitionNode | UnionTypeDefinitionNode | ObjectTypeDefinitionNode):
+        if isinstance(
+            node, ScalarTypeDefinitionNode | UnionTypeDefinitionNode | ObjectTypeDefinitionNode
+        ):
             return REMOVE if node.name.value in _FEDERATION_OWN else None
         if isinstance(node, FieldDefinitionNode) and node.name.value in ("_service", "_entities"):
             return REMOVE
@@ -86,9 +88,7 @@ class _Lifecycle(Visitor):
         super().__init__()
         self._records = records
 
-    def leave(
-        self, node: Any, _key: Any, _parent: Any, _path: Any, ancestors: list[Any]
-    ) -> Any:
+    def leave(self, node: Any, _key: Any, _parent: Any, _path: Any, ancestors: list[Any]) -> Any:
         coordinate = _coordinate(node, [item for item in ancestors if isinstance(item, Node)])
         record = self._records.get(coordinate) if coordinate else None
         if record is None:

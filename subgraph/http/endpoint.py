@@ -6,6 +6,7 @@ operations -> answer. What can be told from the headers is told before the body 
 
 import logging
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -91,8 +92,7 @@ class GraphQLEndpoint:
         try:
             if method == "OPTIONS":
                 return Answer(204, b"", None, _ALLOWED)
-            if method != "POST" and method not in _READERS:
-                raise SubgraphError(ErrorCode.METHOD_NOT_ALLOWED)
+            _check_method(method)
             accept = headers.get(b"accept")
             if method in _READERS and prefers_html(accept):
                 return self._page()
@@ -146,7 +146,7 @@ class GraphQLEndpoint:
         places = len(requested) if isinstance(requested, list) else 1
         client = caller.client_name
         with self._admission.places(places):
-            context = self._contexts(caller, identity)
+            context = self._contexts(caller)
             async with CancelOnDisconnect(receive, self._disconnect_grace):
                 if isinstance(requested, list):
                     results = await self._execution.run_batch(requested, context, client, identity)
@@ -154,15 +154,27 @@ class GraphQLEndpoint:
                     results = [await self._execution.run(requested, context, client, identity)]
         served = [_serialised(result, identity) for result in results]
         if isinstance(requested, list):
-            return Answer(200, b"[" + b",".join(body for _, body in served) + b"]", media_type.value)
+            return Answer(
+                200, b"[" + b",".join(body for _, body in served) + b"]", media_type.value
+            )
         ((status, body),) = served
         if media_type is MediaType.JSON and status in _DOCUMENT_STATUSES:
             status = 200
-        return Answer(status, body, media_type.value, _POST_ONLY if status == 405 else ())
+        return Answer(
+            status,
+            body,
+            media_type.value,
+            _POST_ONLY if status == HTTPStatus.METHOD_NOT_ALLOWED else (),
+        )
+
+
+def _check_method(method: str) -> None:
+    if method != "POST" and method not in _READERS:
+        raise SubgraphError(ErrorCode.METHOD_NOT_ALLOWED)
 
 
 def _combined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The headers by name, repeated ones joined by commas (RFC 9110, section 5.3)."""
+    """Return the headers by name, repeated ones joined by commas (RFC 9110, section 5.3)."""
     combined: dict[bytes, bytes] = {}
     for name, value in headers:
         combined[name] = combined[name] + b"," + value if name in combined else value

@@ -77,5 +77,5 @@ class OperationExecution:
 
 
 def result_of(error: SubgraphError, request_id: str) -> OperationResult:
-    """The result of an operation that `error` kept from being executed."""
+    """Return the result of an operation that `error` kept from being executed."""
     return OperationResult(refusal(error, request_id), error.code.status)

@@ -22,19 +22,19 @@ Page = Callable[[Request], Coroutine[Any, Any, Response]]
 logger = logging.getLogger(__name__)
 
 
-async def healthz(request: Request) -> Response:
-    """200 as long as the event loop turns."""
+async def healthz(_: Request) -> Response:
+    """Answer 200 as long as the event loop turns."""
     return JSONResponse({"status": OK}, headers=_NO_STORE)
 
 
 def readyz(readiness: Readiness, seconds: float) -> Page:
-    """A page that is 200 when every check is `ok`, else 503 with a reason code for each.
+    """Make a page that is 200 when every check is `ok`, else 503 with a reason code for each.
 
     Checks that take longer than `seconds`, or fail, count as not ready. What they say beyond a
     code stays inside.
     """
 
-    async def page(request: Request) -> Response:
+    async def page(_: Request) -> Response:
         try:
             async with asyncio.timeout(seconds):
                 checks = _codes(await readiness())
@@ -55,9 +55,9 @@ def readyz(readiness: Readiness, seconds: float) -> Page:
 
 
 def metrics_page(metrics: Metrics) -> Page:
-    """A page of the process's metrics."""
+    """Make a page of the process's metrics."""
 
-    async def page(request: Request) -> Response:
+    async def page(_: Request) -> Response:
         body, content_type = metrics()
         return Response(body, headers={**_NO_STORE, "content-type": content_type})
 

@@ -38,7 +38,7 @@ _UTF8: Final = (b"utf-8", b'"utf-8"')
 
 
 def choose(accept: bytes | None) -> MediaType:
-    """The media type that answers a request with this `Accept`.
+    """Return the media type that answers a request with this `Accept`.
 
     Raises `SubgraphError` with NOT_ACCEPTABLE when the client accepts neither.
     """

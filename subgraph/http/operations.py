@@ -17,7 +17,7 @@ _MAX_FIELDS: Final = 100
 
 
 def from_object(value: object) -> OperationRequest:
-    """The request that a JSON object makes.
+    """Return the request that a JSON object makes.
 
     Raises `SubgraphError` with BAD_REQUEST that names the member at fault.
     """
@@ -37,7 +37,7 @@ def entries_of(batch: list[object], limit: int) -> list[OperationRequest | Subgr
 
 
 def from_query_string(query_string: bytes) -> OperationRequest:
-    """The read-only request that the parameters of a GET make.
+    """Return the read-only request that the parameters of a GET make.
 
     Raises `SubgraphError` with BAD_REQUEST, for a parameter that is given twice too, or with a
     code of `parse_json` for `variables` and `extensions`.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from subgraph.http.authentication import Caller
 from subgraph.queries.model import OperationRequest, OperationResult
@@ -17,7 +17,7 @@ class OperationRunner(Protocol):
     operation that it answers as finished; the endpoint reports those that ended otherwise.
     """
 
-    async def run(self, request: OperationRequest, context: object) -> OperationResult:
+    async def run(self, request: OperationRequest, context: Any) -> OperationResult:
         """Run `request` with the context of its HTTP request."""
         ...
 
@@ -25,7 +25,7 @@ class OperationRunner(Protocol):
 class ContextFactory(Protocol):
     """Makes the context that all operations of one HTTP request share."""
 
-    def __call__(self, caller: Caller, request_id: str) -> object:
+    def __call__(self, caller: Caller) -> Any:
         """Return a new context; MUST NOT wait."""
         ...
 

@@ -37,7 +37,7 @@ class Answer:
 
 
 def refusal(error: SubgraphError, request_id: str) -> dict[str, object]:
-    """A GraphQL response that holds nothing but `error`."""
+    """Return a GraphQL response that holds nothing but `error`."""
     extensions = {**error.extensions, "requestId": request_id}
     return {"errors": [{"message": error.message, "extensions": extensions}]}
 
@@ -48,7 +48,7 @@ def refusal_answer(
     media_type: MediaType = MediaType.JSON,
     headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> Answer:
-    """The response that refuses a request as a whole, with the status of the error's code."""
+    """Refuse a request as a whole, with the status of the error's code."""
     body = orjson.dumps(refusal(error, request_id))
     return Answer(error.code.status, body, media_type.value, headers)
 

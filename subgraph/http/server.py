@@ -70,7 +70,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return response
 
 
-async def _fail(request: Request, error: Exception) -> Response:
+async def _fail(request: Request, _: Exception) -> Response:
     return _response(request, SubgraphError(ErrorCode.INTERNAL_ERROR))
 
 

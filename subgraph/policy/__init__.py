@@ -1,0 +1,1 @@
+"""The authorisation decision point and its Rego."""

@@ -152,9 +152,7 @@ class _Reader:
         names = _given(list_size.sized_fields) if list_size is not None else ()
         if not names or list_size is None:
             return {}
-        sizes = [
-            self._argument(node, field, name) for name in _given(list_size.slicing_arguments)
-        ]
+        sizes = [self._argument(node, field, name) for name in _given(list_size.slicing_arguments)]
         return {name: lambda variables: max(size(variables) for size in sizes) for name in names}
 
     def _argument(self, node: FieldNode, field: GraphQLField, name: str) -> Size:

@@ -1,23 +1,24 @@
 """Errors as clients see them: a stable code, a place, and nothing from inside."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from graphql import GraphQLError
 
 from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.telemetry import request_id
 
 _log = logging.getLogger(__name__)
 
 
 def of_subgraph(error: SubgraphError) -> dict[str, object]:
     """A refused request as one entry of `errors`."""
-    return {"message": error.message, "extensions": error.extensions}
+    return {"message": error.message, "extensions": _identified(error.extensions)}
 
 
 def of_request(errors: Sequence[GraphQLError], code: ErrorCode) -> list[dict[str, object]]:
     """Errors of a request that was not executed."""
-    return [{**_place(error), "extensions": {"code": code.name}} for error in errors]
+    return [{**_place(error), "extensions": _identified({"code": code.name})} for error in errors]
 
 
 def of_execution(errors: Iterable[GraphQLError]) -> list[dict[str, object]]:
@@ -41,12 +42,18 @@ def _field_error(error: GraphQLError) -> dict[str, object]:
         original = original.original_error
     if isinstance(original, SubgraphError):
         place = {**_place(error), "message": original.message}
-        return {**place, "extensions": original.extensions}
+        return {**place, "extensions": _identified(original.extensions)}
     if original is None or isinstance(original, GraphQLError):
-        return {**_place(error), "extensions": {"code": ErrorCode.BAD_USER_INPUT.name}}
+        extensions = _identified({"code": ErrorCode.BAD_USER_INPUT.name})
+        return {**_place(error), "extensions": extensions}
     _log.error("a field failed", exc_info=original)
     internal = SubgraphError(ErrorCode.INTERNAL_ERROR)
-    return {**_place(error), "message": internal.message, "extensions": internal.extensions}
+    extensions = _identified(internal.extensions)
+    return {**_place(error), "message": internal.message, "extensions": extensions}
+
+
+def _identified(extensions: Mapping[str, object]) -> dict[str, object]:
+    return {**extensions, "requestId": request_id.get()}
 
 
 def _place(error: GraphQLError) -> dict[str, object]:

@@ -56,7 +56,9 @@ def check_shape(document: DocumentNode, limits: Limits) -> None:
             size = _measure(definition.selection_set, fragments, sizes, frozenset())
             directives = size.directives + len(definition.directives or ())
             if size.fields > limits.tokens:
-                message = f"Its fragments expand to {size.fields} fields; {limits.tokens} are allowed."
+                message = (
+                    f"Its fragments expand to {size.fields} fields; {limits.tokens} are allowed."
+                )
                 raise SubgraphError(ErrorCode.TOO_MANY_TOKENS, message)
             _refuse(size.depth, limits.depth, ErrorCode.DEPTH_LIMIT_EXCEEDED, "levels")
             _refuse(size.aliases, limits.aliases, ErrorCode.ALIAS_LIMIT_EXCEEDED, "aliases")

@@ -18,7 +18,6 @@ from subgraph.queries.documents import Document, DocumentCache, InvalidDocument,
 from subgraph.queries.limits import Limits
 from subgraph.queries.model import OperationRequest, OperationResult
 
-
 _is_awaitable: Any = optimized_is_awaitable
 
 
@@ -112,7 +111,9 @@ class OperationService:
         if request.read_only and operation.type is not OperationType.QUERY:
             raise SubgraphError(ErrorCode.METHOD_NOT_ALLOWED, "A mutation is sent by POST.")
         if operation.type is OperationType.SUBSCRIPTION:
-            raise SubgraphError(ErrorCode.OPERATION_RESOLUTION_FAILED, "There are no subscriptions.")
+            raise SubgraphError(
+                ErrorCode.OPERATION_RESOLUTION_FAILED, "There are no subscriptions."
+            )
         if document.introspects and self._production:
             raise SubgraphError(ErrorCode.INTROSPECTION_DISABLED)
         load = operation.estimate(request.variables or {})

@@ -61,7 +61,7 @@ class StderrHandler(logging.StreamHandler[Any]):
     The handler of the standard library would print the record's arguments, unredacted.
     """
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - name of the base class
+    def handleError(self, record: logging.LogRecord) -> None:
         """Drop the record."""
 
 

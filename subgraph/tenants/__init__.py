@@ -1,0 +1,1 @@
+"""Tenants, regions and data sets."""

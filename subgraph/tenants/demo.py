@@ -14,6 +14,7 @@ from subgraph.tenants.service import TenantService
 
 RELATION = "tenant_data.rand_health_insurance"
 _OPERATOR = "demo-operator"
+_OF_TENANT = "tenant_id = current_setting('ig.tenant', true)"
 
 
 async def load(database: Database, *, owner_dsn: str, system_dsn: str) -> None:
@@ -47,13 +48,11 @@ async def _load_relation(transaction: Transaction, described: demo_data.DemoData
     for statement in (
         "CREATE SCHEMA IF NOT EXISTS tenant_data",
         "GRANT USAGE ON SCHEMA tenant_data TO ig_service",
-        f"CREATE TABLE {RELATION} (tenant_id text NOT NULL{columns},"
-        f" PRIMARY KEY (tenant_id, {key}))",
+        f"CREATE TABLE {RELATION} (tenant_id text NOT NULL{columns}, PRIMARY KEY (tenant_id, {key}))",
         f"ALTER TABLE {RELATION} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {RELATION} FORCE ROW LEVEL SECURITY",
         f"CREATE POLICY owner_loads ON {RELATION} TO ig_owner USING (true) WITH CHECK (true)",
-        f"CREATE POLICY tenant_isolation ON {RELATION} TO ig_service"
-        " USING (tenant_id = current_setting('ig.tenant', true))",
+        f"CREATE POLICY tenant_isolation ON {RELATION} TO ig_service USING ({_OF_TENANT})",
         f"GRANT SELECT ON {RELATION} TO ig_service",
     ):
         await transaction.run(statement)

@@ -19,6 +19,9 @@ from subgraph.tenants.regions import RegionRegistry
 _TENANT_ID = re.compile(r"[a-z][a-z0-9-]{1,62}")
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LONGEST_TEXT = 200
+_MOST_REGIONS = 100
+_MOST_CONTRIBUTIONS = 1_000_000
 _MOST_COLUMNS = 200
 _MOST_VALUES = 100
 
@@ -35,8 +38,8 @@ def check_tenant(wanted: TenantRegistration, regions: RegionRegistry) -> None:
         message = "2 to 63 characters: a lower-case letter, then letters, digits and hyphens"
         raise InvalidRegistration(message, ("input", "id"))
     _check_text(wanted.name, ("input", "name"))
-    if not 1 <= len(wanted.allowed_regions) <= 100:
-        raise InvalidRegistration("1 to 100 regions", ("input", "allowedRegions"))
+    if not 1 <= len(wanted.allowed_regions) <= _MOST_REGIONS:
+        raise InvalidRegistration(f"1 to {_MOST_REGIONS} regions", ("input", "allowedRegions"))
     for code in wanted.allowed_regions:
         _check_region(code, regions, ("input", "allowedRegions"))
     _check_region(wanted.home_region, regions, ("input", "homeRegion"))
@@ -55,8 +58,8 @@ def check_dataset(wanted: DatasetRegistration, regions: RegionRegistry) -> str:
     if not _DIGEST.fullmatch(wanted.license_text_digest):
         message = "sha256: and 64 lower-case hexadecimal digits"
         raise InvalidRegistration(message, ("input", "licenseTextDigest"))
-    if not 1 <= wanted.max_contributions <= 1_000_000:
-        raise InvalidRegistration("1 to 1,000,000", ("input", "maxContributions"))
+    if not 1 <= wanted.max_contributions <= _MOST_CONTRIBUTIONS:
+        raise InvalidRegistration(f"1 to {_MOST_CONTRIBUTIONS:,}", ("input", "maxContributions"))
     if not 1 <= len(wanted.columns) <= _MOST_COLUMNS:
         raise InvalidRegistration(f"1 to {_MOST_COLUMNS} columns", ("input", "columns"))
     names = [column.name for column in wanted.columns]
@@ -114,8 +117,8 @@ def _check_region(code: str, regions: RegionRegistry, field: tuple[str, ...]) ->
 
 
 def _check_text(text: str, field: tuple[str, ...]) -> None:
-    if not 1 <= len(text) <= 200 or text != text.strip():
-        raise InvalidRegistration("1 to 200 characters, no space at the ends", field)
+    if not 1 <= len(text) <= _LONGEST_TEXT or text != text.strip():
+        raise InvalidRegistration(f"1 to {_LONGEST_TEXT} characters, no space at the ends", field)
     if any(unicodedata.category(character) in {"Cc", "Cs", "Cn", "Co"} for character in text):
         raise InvalidRegistration("printable characters only", field)
     if unicodedata.normalize("NFC", text) != text:

@@ -162,9 +162,7 @@ async def sources(transaction: Transaction, tenant: str) -> list[Source]:
 
 
 def _tenant(row: Row) -> Tenant:
-    return Tenant(
-        row["tenant_id"], row["name"], row["home_region"], tuple(row["allowed_regions"])
-    )
+    return Tenant(row["tenant_id"], row["name"], row["home_region"], tuple(row["allowed_regions"]))
 
 
 def _source(row: Row) -> Source:

@@ -92,7 +92,7 @@ def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path: Path) -> N
     tmp_path.chmod(0o755)
     (tmp_path / "thesis.txt").touch()
     assert refused(tmp_path).code is ErrorCode.DATA_FOLDER_UNUSABLE
-    assert (mode(tmp_path), os.listdir(tmp_path)) == (0o755, ["thesis.txt"])
+    assert (mode(tmp_path), list(tmp_path.iterdir())) == (0o755, [tmp_path / "thesis.txt"])
 
 
 def test_a_mounted_volume_counts_as_empty(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_what_an_interrupted_write_left_is_removed(tmp_path: Path) -> None:
     DataFolder.open(tmp_path / "data").close()
     (tmp_path / "data" / "private" / ".draft").write_bytes(b"half a sec")
     DataFolder.open(tmp_path / "data").close()
-    assert os.listdir(tmp_path / "data" / "private") == []
+    assert list((tmp_path / "data" / "private").iterdir()) == []
 
 
 def test_a_shared_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:

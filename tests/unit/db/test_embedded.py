@@ -153,7 +153,8 @@ def foreign_python(user: int) -> str:
 
 
 async def report(process: "subprocess.Popen[str]") -> dict[str, str]:
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     line = await asyncio.to_thread(process.stdout.readline)
     assert line, process.stderr.read()
     told: dict[str, str] = json.loads(line)
@@ -260,7 +261,8 @@ async def test_the_environment_of_the_caller_does_not_reach_it(
     monkeypatch.setenv("PGOPTIONS", "-c work_mem=1GB")
     async with running(folder) as server:
         environment = Path(f"/proc/{server.process.pid}/environ").read_bytes()
-    assert b"PGOPTIONS" not in environment and b"/nowhere" not in environment
+    assert b"PGOPTIONS" not in environment
+    assert b"/nowhere" not in environment
 
 
 async def test_a_stop_does_not_wait_for_clients(folder: DataFolder) -> None:
@@ -337,7 +339,7 @@ async def test_another_user_cannot_open_the_socket(folder: DataFolder) -> None:
             os.setuid(1)
             code = socket.socket(socket.AF_UNIX).connect_ex(path)
             os._exit(code)
-        _, status = os.waitpid(child, 0)
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
     assert os.waitstatus_to_exitcode(status) == errno.EACCES
 
 

@@ -269,7 +269,7 @@ async def test_a_superuser_cannot_hide_behind_set_role(server: EmbeddedServer, f
     ],
 )
 async def test_a_member_of_the_service_with_a_way_around_is_refused(
-    server: EmbeddedServer, fresh: str, stranger: str, given: str, taken: str, reason: str
+    server: EmbeddedServer, fresh: str, stranger: str, *, given: str, taken: str, reason: str
 ) -> None:
     dsn = server.url(Role.SERVICE, fresh)
     async with (

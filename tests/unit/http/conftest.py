@@ -2,8 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +32,7 @@ from subgraph.http.endpoint import GraphQLEndpoint
 from subgraph.http.server import create_app
 from subgraph.queries.model import OperationRequest, OperationResult
 from subgraph.settings import Settings
+from subgraph.telemetry import request_id
 
 SCHEMA = build_schema("""
     type Query { echo(text: String): String  item(id: ID!): String  huge: Big  fail: String }
@@ -41,7 +47,7 @@ class Context:
     """Gathers the keys that are asked for in one turn of the event loop."""
 
     caller: Caller
-    request_id: str
+    request_id: str | None
     loads: list[list[str]] = field(default_factory=list)
     waiting: dict[str, asyncio.Future[str]] = field(default_factory=dict)
 
@@ -181,8 +187,8 @@ def serve() -> Callable[..., Site]:
         notes = Notes()
         contexts: list[Context] = []
 
-        def context(caller: Caller, request_id: str) -> Context:
-            contexts.append(Context(caller, request_id))
+        def context(caller: Caller) -> Context:
+            contexts.append(Context(caller, request_id.get()))
             return contexts[-1]
 
         endpoint = GraphQLEndpoint(
@@ -217,10 +223,12 @@ class Exchange:
     incoming: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
     sent: list[dict[str, Any]] = field(default_factory=list)
     received: int = 0
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def receive(self) -> dict[str, Any]:
         message = await self.incoming.get()
         self.received += 1
+        self.reading.set()
         return message
 
     async def send(self, message: Any) -> None:
@@ -265,20 +273,19 @@ def exchange() -> Exchange:
 
 
 @pytest.fixture
-async def address(serve: Callable[..., Site]) -> AsyncIterator[Callable[..., Awaitable[str]]]:
-    """Serves over a real socket; gives its address."""
-    running: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
+def listening(serve: Callable[..., Site]) -> Callable[..., AbstractAsyncContextManager[str]]:
+    """Serves over a real socket for a while; gives the address."""
 
-    async def start(**parts: Any) -> str:
-        listening = socket.create_server(("127.0.0.1", 0))
+    @asynccontextmanager
+    async def listen(**parts: Any) -> AsyncIterator[str]:
+        listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(serve(**parts).application, log_config=None, lifespan="off")
         server = uvicorn.Server(config)
-        running.append((server, asyncio.create_task(server.serve([listening]))))
-        while not server.started:
+        serving = asyncio.create_task(server.serve([listener]))
+        while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.001)
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-    yield start
-    for server, task in running:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
-        await task
+        await serving
+
+    return listen

@@ -97,8 +97,8 @@ def test_edge_of_json_is_taken(encoded: bytes, value: object) -> None:
     assert parse_json(encoded) == value
 
 
-@given(JSON_VALUES, st.booleans())
-def test_every_plain_value_survives(value: object, ascii_only: bool) -> None:
+@given(value=JSON_VALUES, ascii_only=st.booleans())
+def test_every_plain_value_survives(value: object, *, ascii_only: bool) -> None:
     encoded = json.dumps(value, ensure_ascii=ascii_only).encode()
     assert parse_json(encoded) == value
 

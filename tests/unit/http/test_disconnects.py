@@ -29,8 +29,9 @@ async def test_rest_of_a_body_is_no_disconnect(exchange) -> None:
     exchange.give(b"", more=True)
     exchange.give(b"")
     async with CancelOnDisconnect(exchange.receive, 0.0):
-        while exchange.received < 2:
+        for _ in range(10):
             await asyncio.sleep(0)
+    assert exchange.received == 2
 
 
 async def test_short_work_is_not_watched(exchange) -> None:
@@ -43,8 +44,9 @@ async def test_short_work_is_not_watched(exchange) -> None:
 async def test_no_listener_is_left_behind(exchange) -> None:
     before = asyncio.all_tasks()
     async with CancelOnDisconnect(exchange.receive, 0.0):
-        while asyncio.all_tasks() == before:
+        for _ in range(10):
             await asyncio.sleep(0)
+        assert asyncio.all_tasks() != before
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
 

@@ -71,7 +71,7 @@ def test_other_types_are_not_acceptable(accept: bytes) -> None:
         (b"text/html;q=0, */*", False),
     ],
 )
-def test_only_a_browser_prefers_html(accept: bytes | None, html: bool) -> None:
+def test_only_a_browser_prefers_html(accept: bytes | None, *, html: bool) -> None:
     assert prefers_html(accept) is html
 
 

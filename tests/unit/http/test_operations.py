@@ -1,5 +1,6 @@
 """From members and parameters to operation requests."""
 
+from contextlib import suppress
 from urllib.parse import urlencode
 
 import pytest
@@ -116,7 +117,5 @@ def test_bad_parameters_have_their_code(query_string: bytes, code: ErrorCode) ->
 
 @given(st.binary() | st.binary().map(lambda tail: b"query={a}&variables=" + tail))
 def test_any_query_string_is_a_request_or_refused(query_string: bytes) -> None:
-    try:
+    with suppress(SubgraphError):
         assert from_query_string(query_string).read_only
-    except SubgraphError as error:
-        assert error.code.status == 400
