@@ -55,7 +55,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
     if configured.database_url is None:
         raise SubgraphError(ErrorCode.SETTINGS_INVALID, "DATABASE_URL is not set")
     observed = Telemetry.start(configured, environ)
-    database = Database.for_service(configured.database_url, configured)
+    database = Database.for_service(configured.database_url, configured, observed.statement_span)
     observed.observe_pool("service", lambda: (database.size, database.idle))
     regions = RegionRegistry.load()
     decisions = policy.build(configured)

@@ -40,6 +40,7 @@ GATEWAY_SECRET = "g" * 32
 def workspace() -> Iterator[Path]:
     """A folder that an unprivileged database account can reach, unlike pytest's own."""
     path = Path(tempfile.mkdtemp(prefix="ig-tests-"))
+    path.chmod(0o711)
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

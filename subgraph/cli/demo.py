@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from subgraph import settings
-from subgraph.cli.stack import Running, Stack
+from subgraph.cli.stack import DESCRIPTION, Running, Stack
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.http import development_tokens
@@ -49,7 +49,6 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 async def _load(running: Running) -> None:
-    _description(running).unlink(missing_ok=True)
     configured = running.settings
     assert configured.database_url is not None
     assert configured.database_owner_url is not None
@@ -106,7 +105,7 @@ curl -s {running.url}/graphql -H 'content-type: application/json' \\
 
 
 def _description(running: Running) -> Path:
-    return running.folder.path / "demo.json"
+    return running.folder.path / DESCRIPTION
 
 
 def _write(path: Path, text: str) -> None:

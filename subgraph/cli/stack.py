@@ -28,6 +28,7 @@ from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.http import development_tokens
 from subgraph.settings import Settings
 
+DESCRIPTION = "demo.json"
 _STOP_SECONDS = 15.0
 
 
@@ -48,7 +49,10 @@ async def _nothing(_: Running) -> None:
 
 
 class Stack:
-    """Runs the parts until a signal comes or one of them ends."""
+    """Runs the parts until a signal comes or one of them ends.
+
+    `DESCRIPTION` in the data folder, which `ready` may write, is there only while the server runs.
+    """
 
     def __init__(
         self, settings: Settings, *, workers: int = 1, prepare: Action, ready: Action
@@ -83,6 +87,9 @@ class Stack:
         async with contextlib.AsyncExitStack() as parts:
             folder = DataFolder.open(self._settings.data_path)
             parts.callback(folder.close)
+            description = folder.path / DESCRIPTION
+            description.unlink(missing_ok=True)
+            parts.callback(description.unlink, missing_ok=True)
             listener = parts.enter_context(listen(self._settings.host, self._settings.port))
             database = await embedded.start(folder)
             parts.push_async_callback(database.stop)

@@ -4,8 +4,8 @@ No session state outlives a statement or a transaction, so connections go back t
 without a reset, which saves a round trip on every read.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 """One row; its columns are read by name."""
+
+
+StatementSpan = Callable[[str], AbstractContextManager[object]]
+"""Makes the trace span around one round trip or transaction, given its name."""
+
+
+def _untraced(_name: str) -> AbstractContextManager[object]:
+    return nullcontext()
 
 
 class StatementCount:
@@ -90,14 +98,17 @@ class Database:
     `DEADLINE_EXCEEDED` for a statement over the statement timeout.
     """
 
-    def __init__(self, pool: asyncpg.Pool, connect_timeout: float) -> None:
+    def __init__(self, pool: asyncpg.Pool, connect_timeout: float, span: StatementSpan) -> None:
         self._pool = pool
         self._connect_timeout = connect_timeout
+        self._span = span
 
     @classmethod
-    def for_service(cls, dsn: str, settings: "Settings") -> "Database":
+    def for_service(
+        cls, dsn: str, settings: "Settings", span: StatementSpan = _untraced
+    ) -> "Database":
         """Connections of the service role; each one is refused if it could bypass row security."""
-        return cls(_pool(dsn, settings, refuse_unsafe), settings.connect_timeout_ms / 1000)
+        return cls(_pool(dsn, settings, refuse_unsafe), settings.connect_timeout_ms / 1000, span)
 
     async def open(self) -> None:
         """Make the pool usable; connects to nothing yet."""
@@ -132,7 +143,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self, tenant: str) -> AsyncIterator[Transaction]:
         """A transaction that is bound to `tenant` until it ends."""
-        with translated():
+        with self._span("postgresql.transaction"), translated():
             async with (
                 self._pool.acquire(timeout=self._connect_timeout) as connection,
                 connection.transaction(),
@@ -148,7 +159,7 @@ class Database:
 
     async def _fetch(self, sql: str, *args: object) -> list[Row]:
         _count()
-        with translated():
+        with self._span("postgresql.read"), translated():
             async with self._pool.acquire(timeout=self._connect_timeout) as connection:
                 return list(await connection.fetch(sql, *args))
 

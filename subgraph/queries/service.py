@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, Protocol
 
@@ -22,7 +24,13 @@ _is_awaitable: Any = optimized_is_awaitable
 
 
 class Observer(Protocol):
-    """Counts and times operations; neither method may wait or raise."""
+    """Counts, times and traces operations; no method may wait or raise."""
+
+    def operation_span(
+        self, operation_type: str, name: str | None, client: str | None
+    ) -> AbstractContextManager[object]:
+        """Around one operation whose document is valid."""
+        ...
 
     def operation_finished(
         self,
@@ -77,35 +85,53 @@ class OperationService:
         count = StatementCount()
         token = statement_count.set(count)
         try:
-            result = await self._run(request, context, count)
+            found = self._find(request)
+            if isinstance(found, OperationResult):
+                self._finished(found, context, started)
+                return found
+            document, operation = found
+            kind = operation.type.value
+            with self._observer.operation_span(kind, operation.name, context.client_name):
+                result = await self._answer(document, operation, request, context)
+                result = replace(result, operation_name=operation.name, statements=count.sent)
+                self._finished(result, context, started)
+            return result
         finally:
             statement_count.reset(token)
+
+    def _find(self, request: OperationRequest) -> tuple[Document, Operation] | OperationResult:
+        try:
+            document, cached = self._documents.get(request.document)
+            self._observer.operation_looked_up(cached=cached)
+            return document, document.operation(request.operation_name)
+        except InvalidDocument as invalid:
+            code = ErrorCode.GRAPHQL_VALIDATION_FAILED
+            return _refused(errors.of_request(invalid.errors, code), code.status)
+        except SubgraphError as error:
+            return _refused([errors.of_subgraph(error)], error.code.status)
+
+    async def _answer(
+        self,
+        document: Document,
+        operation: Operation,
+        request: OperationRequest,
+        context: OperationContext,
+    ) -> OperationResult:
+        try:
+            self._admit(document, operation, request)
+            await context.authorise(document.access)
+            return _result(await self._execute(document, operation, request, context))
+        except SubgraphError as error:
+            return _refused([errors.of_subgraph(error)], error.code.status)
+
+    def _finished(self, result: OperationResult, context: OperationContext, started: float) -> None:
         self._observer.operation_finished(
             result.operation_name,
             context.client_name,
             time.perf_counter() - started,
             result.codes,
-            count.sent,
+            result.statements,
         )
-        return result
-
-    async def _run(
-        self, request: OperationRequest, context: OperationContext, count: StatementCount
-    ) -> OperationResult:
-        operation: Operation | None = None
-        try:
-            document, cached = self._documents.get(request.document)
-            self._observer.operation_looked_up(cached=cached)
-            operation = document.operation(request.operation_name)
-            self._admit(document, operation, request)
-            await context.authorise(document.access)
-            result = await self._execute(document, operation, request, context)
-        except InvalidDocument as invalid:
-            found = errors.of_request(invalid.errors, ErrorCode.GRAPHQL_VALIDATION_FAILED)
-            return _refused(found, ErrorCode.GRAPHQL_VALIDATION_FAILED.status, operation, count)
-        except SubgraphError as error:
-            return _refused([errors.of_subgraph(error)], error.code.status, operation, count)
-        return _answer(result, operation, count)
 
     def _admit(self, document: Document, operation: Operation, request: OperationRequest) -> None:
         if request.read_only and operation.type is not OperationType.QUERY:
@@ -147,21 +173,18 @@ class OperationService:
         return result
 
 
-def _answer(
-    result: ExecutionResult, operation: Operation, count: StatementCount
-) -> OperationResult:
+def _result(result: ExecutionResult) -> OperationResult:
     if not result.errors:
-        return OperationResult({"data": result.data}, 200, operation.name, count.sent)
+        return OperationResult({"data": result.data})
     if result.data is None and all(error.path is None for error in result.errors):
-        found = errors.of_request(result.errors, ErrorCode.BAD_USER_INPUT)
-        return _refused(found, ErrorCode.BAD_USER_INPUT.status, operation, count)
+        code = ErrorCode.BAD_USER_INPUT
+        return _refused(errors.of_request(result.errors, code), code.status)
     found = errors.of_execution(result.errors)
+    codes = errors.codes(found)
     away = ErrorCode.DATABASE_UNAVAILABLE
-    if away.name in errors.codes(found) and _is_empty(result.data):
-        return _refused(found, away.status, operation, count)
-    return OperationResult(
-        {"data": result.data, "errors": found}, 200, operation.name, count.sent, errors.codes(found)
-    )
+    if away.name in codes and _is_empty(result.data):
+        return _refused(found, away.status)
+    return OperationResult({"data": result.data, "errors": found}, codes=codes)
 
 
 def _is_empty(data: Mapping[str, object] | None) -> bool:
@@ -171,8 +194,5 @@ def _is_empty(data: Mapping[str, object] | None) -> bool:
     )
 
 
-def _refused(
-    found: list[dict[str, object]], status: int, operation: Operation | None, count: StatementCount
-) -> OperationResult:
-    name = operation.name if operation is not None else None
-    return OperationResult({"errors": found}, status, name, count.sent, errors.codes(found))
+def _refused(found: list[dict[str, object]], status: int) -> OperationResult:
+    return OperationResult({"errors": found}, status, codes=errors.codes(found))

@@ -45,7 +45,7 @@ class JsonFormatter(logging.Formatter):
         """One line without its end."""
         try:
             return orjson.dumps(_line(record)).decode()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a log line never fails its author
             return orjson.dumps(
                 {
                     **_head(record),
@@ -61,7 +61,7 @@ class StderrHandler(logging.StreamHandler[Any]):
     The handler of the standard library would print the record's arguments, unredacted.
     """
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base names it
         """Drop the record."""
 
 

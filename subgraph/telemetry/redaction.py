@@ -5,7 +5,8 @@ linear in the text.
 """
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -39,14 +40,14 @@ _SENSITIVE = frozenset(
     }
 )
 _PEM = re.compile(
-    r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY.*?(?:-----END[ A-Z0-9]{0,40}-----|\Z)", re.S
+    r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY.*?(?:-----END[ A-Z0-9]{0,40}-----|\Z)", re.DOTALL
 )
 _JWT = re.compile(r"ey[JA][A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*){0,4}")
-_CREDENTIALS = re.compile(r"\b(bearer|basic|dpop)((?:\s|%20|\+){1,4})[^\s\"',;]+", re.I)
+_CREDENTIALS = re.compile(r"\b(bearer|basic|dpop)((?:\s|%20|\+){1,4})[^\s\"',;]+", re.IGNORECASE)
 _PAIR = re.compile(
     r"(authorization|cookie|gateway[-_]secret|cursor[-_]key|password|variables)"
     r"(?:['\"]?\s{0,4}[:=]|['\"]\s{0,4},).*",
-    re.I | re.S,
+    re.IGNORECASE | re.DOTALL,
 )
 _ADDRESS = re.compile(r"://\S+")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
@@ -81,7 +82,7 @@ def redact(value: object, depth: int = _MAX_DEPTH) -> JSONValue:
         return value.name
     if isinstance(value, int):
         return int(value) if value.bit_length() < _INTEGER_BITS else str(value)
-    if isinstance(value, Mapping | Set | list | tuple) and depth:
+    if isinstance(value, Mapping | AbstractSet | list | tuple) and depth:
         return _redact_many(value, depth - 1)
     if isinstance(value, _PLAIN):
         return redact_text(str(value))
@@ -99,7 +100,8 @@ def type_name(value: object) -> str:
 
 
 def _redact_many(
-    value: Mapping[object, object] | Set[object] | list[object] | tuple[object, ...], depth: int
+    value: Mapping[object, object] | AbstractSet[object] | list[object] | tuple[object, ...],
+    depth: int,
 ) -> JSONValue:
     if isinstance(value, Mapping):
         return {

@@ -95,7 +95,7 @@ async def test_a_blocked_event_loop_is_late() -> None:
     samples: list[float] = []
     task = asyncio.create_task(sample_event_loop(samples.append))
     await asyncio.sleep(0)
-    time.sleep(0.25)
+    time.sleep(0.25)  # noqa: ASYNC251 - blocking is the point
     while not samples:
         await asyncio.sleep(0)
     task.cancel()

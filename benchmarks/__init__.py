@@ -1,0 +1,1 @@
+"""Compares the service with bare ASGI and with Strawberry as it comes; see docs/performance.md."""
