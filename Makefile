@@ -32,7 +32,7 @@ test: install node ## run the whole test suite
 	@PATH="$(CURDIR)/.node/bin:$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(TESTS)
 
 check: install ## lint, types, import contracts, schema rules, derived files
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports

@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -91,21 +91,18 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await database.open()
-        await _refuse_unsafe_role(database)
-        watcher = asyncio.create_task(observed.watch_event_loop())
-        gc.collect()
-        gc.freeze()
-        try:
+        async with AsyncExitStack() as parts:
+            parts.callback(observed.shutdown)
+            parts.push_async_callback(decisions.aclose)
+            parts.push_async_callback(authenticator.aclose)
+            await database.open()
+            parts.push_async_callback(database.close)
+            await _refuse_unsafe_role(database)
+            watcher = asyncio.create_task(observed.watch_event_loop())
+            parts.callback(watcher.cancel)
+            gc.collect()
+            gc.freeze()
             yield
-        finally:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
-            await authenticator.aclose()
-            await decisions.aclose()
-            await database.close()
-            observed.shutdown()
 
     async def readiness() -> Mapping[str, str]:
         try:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.tenants.regions import RegionRegistry
 
 
@@ -12,7 +13,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    for region in RegionRegistry.load():
+    regions = list(RegionRegistry.load())
+    known = sorted({region.jurisdiction for region in regions})
+    if parsed.jurisdiction not in (None, *known):
+        message = f"no region is in {parsed.jurisdiction}; there are {', '.join(known)}"
+        raise SubgraphError(ErrorCode.INVALID_INPUT, message)
+    for region in regions:
         if parsed.jurisdiction in (None, region.jurisdiction):
             print(f"{region.code:32} {region.jurisdiction:8} {region.display_name}")
     return 0

@@ -6,6 +6,7 @@ import sys
 from datetime import timedelta
 
 from subgraph import settings
+from subgraph.cli.arguments import hours
 from subgraph.http import development_tokens
 
 
@@ -16,7 +17,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--tenant", help="tenant that the caller acts for; none for a platform caller"
     )
     parser.add_argument("--scope", action="append", default=[], help="a scope; may be repeated")
-    parser.add_argument("--hours", type=float, default=1.0, help="lifetime in hours (default: 1)")
+    parser.add_argument(
+        "--hours", type=hours, default=timedelta(hours=1), help="lifetime in hours (default: 1)"
+    )
     parser.set_defaults(run=_run, asynchronous=False)
 
 
@@ -28,7 +31,7 @@ def _run(parsed: argparse.Namespace) -> int:
         subject=parsed.subject,
         tenant=parsed.tenant,
         scopes=parsed.scope,
-        lifetime=timedelta(hours=parsed.hours),
+        lifetime=parsed.hours,
         audience=configured.jwt_audience,
         issuer=configured.jwt_issuer,
     )

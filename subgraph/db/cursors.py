@@ -15,6 +15,7 @@ import msgspec
 from subgraph.errors import ErrorCode, SubgraphError
 
 _TAG_BYTES = 16
+_LONGEST = 2048
 KeysetValue = str | int
 
 
@@ -42,20 +43,30 @@ class CursorCodec:
     def encode(self, of: ListIdentity, values: tuple[KeysetValue, ...]) -> str:
         """The cursor behind the row with these ordering values."""
         body = msgspec.json.encode(values)
-        return base64.urlsafe_b64encode(self._tag(of, body) + body).rstrip(b"=").decode()
+        return _text(self._tag(of, body) + body)
 
     def decode(self, of: ListIdentity, cursor: str) -> tuple[KeysetValue, ...]:
         """The ordering values in `cursor`. Raises `INVALID_CURSOR` for any other text."""
-        try:
-            padded = cursor[:2048] + "=" * (-len(cursor) % 4)
-            raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            raise SubgraphError(ErrorCode.INVALID_CURSOR) from None
+        raw = _raw(cursor)
         tag, body = raw[:_TAG_BYTES], raw[_TAG_BYTES:]
-        if not hmac.compare_digest(tag, self._tag(of, body)):
+        # The text is compared too: base64 has spare bits, and one row has one cursor.
+        if not hmac.compare_digest(tag, self._tag(of, body)) or _text(raw) != cursor:
             raise SubgraphError(ErrorCode.INVALID_CURSOR)
         return msgspec.json.decode(body, type=tuple[KeysetValue, ...])
 
     def _tag(self, of: ListIdentity, body: bytes) -> bytes:
         digest = hmac.digest(self._key, of.associated + body, "sha256")
         return digest[:_TAG_BYTES]
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _raw(text: str) -> bytes:
+    if len(text) > _LONGEST:
+        raise SubgraphError(ErrorCode.INVALID_CURSOR)
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise SubgraphError(ErrorCode.INVALID_CURSOR) from None

@@ -9,9 +9,7 @@ from subgraph.errors import ErrorCode, SubgraphError
 
 _AWAY = (
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
     asyncpg.InvalidPasswordError,
@@ -26,11 +24,18 @@ _AWAY = (
 def translated() -> Iterator[None]:
     """Raise `DATABASE_UNAVAILABLE` or `DEADLINE_EXCEEDED` for what PostgreSQL or the network did.
 
-    Other database errors pass through: they are faults of this service and are answered as such.
+    An address that cannot be read is `SETTINGS_INVALID`. Other database errors pass through: they
+    are faults of this service and are answered as such.
     """
     try:
         yield
-    except asyncpg.QueryCanceledError as error:
+    except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
         raise SubgraphError(ErrorCode.DEADLINE_EXCEEDED) from error
+    except asyncpg.ClientConfigurationError as error:
+        message = "the address of the database is no postgresql://user:password@host/name"
+        raise SubgraphError(ErrorCode.SETTINGS_INVALID, message) from error
     except (TimeoutError, *_AWAY) as error:
+        if isinstance(error, ValueError):
+            # A value that the driver cannot write, for all that it is filed under InterfaceError.
+            raise
         raise SubgraphError(ErrorCode.DATABASE_UNAVAILABLE) from error

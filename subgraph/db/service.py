@@ -153,8 +153,11 @@ class Database:
                 yield BoundTransaction(connection)
 
     async def revision(self) -> str | None:
-        """The migration that the database is at; proves that it answers."""
-        rows = await self._fetch("SELECT version_num FROM alembic_version")
+        """The migration that the database is at; proves that it answers. None before the first."""
+        try:
+            rows = await self._fetch("SELECT version_num FROM alembic_version")
+        except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+            return None
         return rows[0]["version_num"] if rows else None
 
     async def _fetch(self, sql: str, *args: object) -> list[Row]:

@@ -5,7 +5,6 @@ both. What does not fit is counted as `other`; nothing is lost from the totals.
 """
 
 import re
-from collections.abc import Iterable
 
 MAX_OPERATIONS = 200
 MAX_CLIENTS = 50
@@ -39,11 +38,6 @@ class OperationLabels:
         self._clients: set[str] = set()
         self._sets: dict[tuple[str, str], dict[str, Attributes]] = {}
         self._by_raw_names: dict[tuple[str | None, str | None], dict[str, Attributes]] = {}
-
-    def admit_operations(self, names: Iterable[str]) -> None:
-        """Give these names their places before callers can fill them."""
-        for name in names:
-            _bounded(operation_label(name), self._operations, MAX_OPERATIONS)
 
     def of(self, name: str | None, client: str | None) -> dict[str, Attributes]:
         """The label set of each outcome for one operation of one client."""

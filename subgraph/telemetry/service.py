@@ -2,13 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Token
 from types import TracebackType
 from typing import Self
 
-from opentelemetry import metrics as metrics_api
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
@@ -52,12 +51,6 @@ class Telemetry:
             thread.start()
         for thread in closing:
             thread.join(max(0.0, deadline - time.monotonic()))
-
-    def install_globals(self) -> None:
-        """Make the providers those of the process, for libraries that instrument themselves."""
-        metrics_api.set_meter_provider(self._metrics.provider)
-        if self._traces is not None:
-            trace.set_tracer_provider(self._traces.provider)
 
     def metrics_page(self) -> tuple[bytes, str]:
         """The body of `/metrics` and its content type."""
@@ -123,10 +116,6 @@ class Telemetry:
             self._metrics.cache_hits += 1
         else:
             self._metrics.cache_misses += 1
-
-    def admit_operations(self, names: Iterable[str]) -> None:
-        """Keep places among the metric labels for these names, before callers can take them."""
-        self._metrics.labels.admit_operations(names)
 
     def observe_pool(self, name: str, use: PoolUse) -> None:
         """Report a database pool; `use` answers its (open, idle) connections without waiting."""

@@ -41,14 +41,6 @@ def test_clients_beyond_the_limit_are_other() -> None:
     assert labels.of("Budget", "one-more")["ok"]["client"] == "other"
 
 
-def test_admitted_operations_keep_their_names_under_a_flood() -> None:
-    labels = OperationLabels()
-    labels.admit_operations(["Budget"])
-    for number in range(5 * MAX_OPERATIONS):
-        labels.of(f"Op{number}", f"client-{number}")
-    assert labels.of("Budget", None)["ok"]["operation"] == "Budget"
-
-
 def test_no_flood_of_names_reaches_the_limit_of_the_sdk() -> None:
     labels = OperationLabels()
     for operation in range(MAX_OPERATIONS + 50):

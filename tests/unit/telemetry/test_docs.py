@@ -15,7 +15,7 @@ from subgraph.telemetry.labels import MAX_CLIENTS, MAX_OPERATIONS, MAX_PAIRS
 from subgraph.telemetry.logs import JsonFormatter
 from subgraph.telemetry.redaction import MAX_TEXT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "telemetry.md").read_text(encoding="utf-8")
 WORDS = " ".join(PAGE.split())
 
 

@@ -17,7 +17,7 @@ from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.telemetry import bind_request, log_config, request_id
 from subgraph.telemetry.logs import JsonFormatter
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CANARIES = {
     "personal": "Key (email)=(jane) already exists",
     "jwt": "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2VjcmV0",

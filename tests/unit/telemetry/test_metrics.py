@@ -1,7 +1,4 @@
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from opentelemetry import metrics, trace
@@ -146,25 +143,3 @@ def test_starting_leaves_the_global_providers_alone(telemetry: Telemetry) -> Non
     assert "sdk" not in (
         type(metrics.get_meter_provider()).__module__ + type(trace.get_tracer_provider()).__module__
     )
-
-
-def test_the_providers_become_global_when_asked() -> None:
-    script = (
-        "from opentelemetry import metrics, trace\n"
-        "from subgraph import settings, telemetry\n"
-        "t = telemetry.Telemetry.start(settings.load({}), "
-        "{'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT': 'http://127.0.0.1:9/v1/traces'})\n"
-        "t.install_globals()\n"
-        "print(type(metrics.get_meter_provider()).__module__.split('.')[1],"
-        " type(trace.get_tracer_provider()).__module__.split('.')[1])\n"
-        "t.shutdown(0)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout == "sdk sdk\n"
