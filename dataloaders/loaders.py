@@ -29,3 +29,9 @@ class Loaders:
             datasets=dataset_loader(database, visibility),
             dataset_pages=dataset_page_loader(database, visibility),
         )
+
+    def forget(self) -> None:
+        """Read anew from here on: something was written."""
+        self.tenants.clear_all()
+        self.datasets.clear_all()
+        self.dataset_pages.clear_all()

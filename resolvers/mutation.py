@@ -97,6 +97,7 @@ class Mutation:
             )
         except InvalidRegistration as error:
             return RegisterTenantPayload(tenant=None, user_errors=invalid_input(error))
+        context.loaders.forget()
         return RegisterTenantPayload(tenant=Tenant.of(tenant), user_errors=[])
 
     @mutation(access=scope(Scope.DATASETS_WRITE))
@@ -120,6 +121,7 @@ class Mutation:
             )
         except InvalidRegistration as error:
             return RegisterDatasetPayload(dataset=None, user_errors=invalid_input(error))
+        context.loaders.forget()
         return RegisterDatasetPayload(dataset=Dataset.of(dataset), user_errors=[])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from resolvers.errors import InvalidInput
 from resolvers.mutation import Mutation
 from resolvers.query import Query
 from subgraph.federation.lifecycle import LifecycleRecord
@@ -10,4 +11,4 @@ from subgraph.federation.schema import GovernanceSchema
 
 def build(records: Iterable[LifecycleRecord]) -> GovernanceSchema:
     """The schema of this release, with the lifecycle `records` projected onto it."""
-    return GovernanceSchema(query=Query, mutation=Mutation, records=records)
+    return GovernanceSchema(query=Query, mutation=Mutation, records=records, types=[InvalidInput])

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from subgraph import settings
+from subgraph.cli.arguments import port, workers
 from subgraph.cli.stack import DESCRIPTION, Running, Stack
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
@@ -28,8 +29,8 @@ _QUERY = (
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--data-dir", help="folder of the database and the keys (default: .data)")
-    parser.add_argument("--port", type=int, help="port to listen on (default: 8080)")
-    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
+    parser.add_argument("--port", type=port, help="port to listen on (default: 8080)")
+    parser.add_argument("--workers", type=workers, default=1, help="worker processes (default: 1)")
     parser.set_defaults(run=_run, asynchronous=False)
 
 

@@ -5,9 +5,11 @@ import os
 import socket
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from subgraph import settings
+from subgraph.cli.arguments import workers
 from subgraph.cli.stack import Stack, listen
 from subgraph.settings import Settings
 from subgraph.telemetry import configure_logging, log_config
@@ -19,7 +21,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options, and the settings to the help."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _settings_table()
-    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
+    parser.add_argument("--workers", type=workers, default=1, help="worker processes (default: 1)")
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=_run, asynchronous=False)
 
@@ -38,7 +40,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _serve(configured: Settings, listener: socket.socket, *, workers: int) -> int:
     config = uvicorn.Config(
-        "subgraph.app:create",
+        "subgraph.cli.worker_process:create" if workers > 1 else "subgraph.app:create",
         factory=True,
         workers=workers,
         loop="uvloop",
@@ -53,10 +55,15 @@ def _serve(configured: Settings, listener: socket.socket, *, workers: int) -> in
     )
     server = uvicorn.Server(config)
     if workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
-        return 0
+        return _supervise(Multiprocess(config, sockets=[listener]))
     server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def _supervise(supervisor: Multiprocess) -> int:
+    supervisor.run()
+    refused = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
+    return 1 if refused else 0
 
 
 def _settings_table() -> str:

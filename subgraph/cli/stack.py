@@ -6,6 +6,7 @@ neither outlives it.
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import secrets
 import signal
@@ -96,8 +97,7 @@ class Stack:
             settings = complete(self._settings, folder, database)
             assert settings.database_owner_url is not None
             await migrate.upgrade(settings.database_owner_url)
-            address = f"http://{self._settings.host}:{listener.getsockname()[1]}"
-            running = Running(folder, settings, address)
+            running = Running(folder, settings, _address(listener))
             await self._prepare(running)
             server = _start_server(settings, listener, self._workers)
             parts.push_async_callback(_stop, server)
@@ -122,6 +122,13 @@ def listen(host: str, port: int) -> socket.socket:
         raise SubgraphError(ErrorCode.PORT_IN_USE, message) from None
     listener.set_inheritable(True)
     return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def complete(settings: Settings, folder: DataFolder, database: EmbeddedServer) -> Settings:
@@ -191,8 +198,10 @@ async def _answers(
 
 
 def _is_ready(url: str) -> bool:
+    # A proxy that the environment names is for other machines.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 our own address
+        with direct.open(url, timeout=5) as response:
             return bool(response.status == HTTPStatus.OK)
     except (urllib.error.URLError, OSError):
         return False

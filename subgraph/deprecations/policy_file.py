@@ -13,12 +13,12 @@ from msgspec import Meta
 from subgraph.deprecations.model import Deprecation
 from subgraph.errors import ErrorCode, SubgraphError
 
-_GRACE = re.compile(r"P(\d{1,3})D")
+_GRACE = re.compile(r"P([0-9]{1,3})D")
 _NAME = "[_A-Za-z][_0-9A-Za-z]*"
-_COORDINATE = rf"^{_NAME}\.{_NAME}(\({_NAME}:\))?$"
+_COORDINATE = rf"^{_NAME}\.{_NAME}(\({_NAME}:\))?\Z"
 
 Coordinate = Annotated[str, Meta(pattern=_COORDINATE)]
-Line = Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\n\r]*$")]
+Line = Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\n\r]*\Z")]
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,12 +31,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One record as it stands in the file."""
 
-    id: Annotated[str, Meta(pattern=r"^DEP-\d{4}-\d{3}$")]
+    id: Annotated[str, Meta(pattern=r"^DEP-[0-9]{4}-[0-9]{3}\Z")]
     coordinate: Coordinate
     announced: date
     since: date
     until: date
-    grace: Annotated[str, Meta(pattern=r"^P\d{1,3}D$")] = "P30D"
+    grace: Annotated[str, Meta(pattern=r"^P[0-9]{1,3}D\Z")] = "P30D"
     owner: Line
     reason: Line
     replacement: Coordinate | None = None
@@ -66,7 +66,7 @@ def load(path: Path) -> tuple[Deprecation, ...]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         parsed = msgspec.convert(content, PolicyFile)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise SubgraphError(ErrorCode.DEPRECATIONS_INVALID, f"{path.name}: {error}") from None
     records = tuple(sorted((_record(item) for item in parsed.records), key=lambda item: item.id))
     for record in records:
@@ -108,6 +108,8 @@ def _check(record: Deprecation, policy: Policy) -> None:
         raise _broken(record, f"the window is shorter than {policy.min_window_days} days")
     if record.grace.days < policy.grace_days:
         raise _broken(record, f"the grace is shorter than {policy.grace_days} days")
+    if record.until > date.max - record.grace:
+        raise _broken(record, "the grace ends beyond the calendar")
 
 
 def _broken(record: Deprecation, what: str) -> SubgraphError:

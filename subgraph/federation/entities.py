@@ -113,7 +113,7 @@ async def _load(entity: EntityType, keys: list[str], context: Any) -> Sequence[o
         return [error] * len(keys)
     if len(loaded) != len(keys):
         message = f"the loader of {entity.name} answered {len(loaded)} items for {len(keys)} keys"
-        raise RuntimeError(message)
+        return [RuntimeError(message)] * len(keys)
     return loaded
 
 

@@ -73,7 +73,10 @@ def _object_names(schema: GraphQLSchema, type_: object) -> list[str]:
     if isinstance(type_, GraphQLObjectType):
         return [type_.name]
     if isinstance(type_, GraphQLInterfaceType | GraphQLUnionType):
-        return [member.name for member in schema.get_possible_types(type_)]
+        members = [member.name for member in schema.get_possible_types(type_)]
+        if not members:
+            raise SubgraphError(ErrorCode.SCHEMA_INVALID, f"nothing implements {type_.name}")
+        return members
     return []
 
 

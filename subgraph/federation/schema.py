@@ -4,7 +4,7 @@ Entities come from batch loaders only, every element declares its access, lifecy
 projected onto it, and the document that is served is made once, when the schema is built.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import strawberry
@@ -21,6 +21,7 @@ from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema import Schema as FederatedSchema
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import Info
 
 from subgraph.federation import entities, guards, lifecycle, sdl
@@ -36,19 +37,24 @@ from subgraph.federation.scalars import SCALARS
 
 
 class GovernanceSchema(FederatedSchema):
-    """The schema, its documents and its entity types.
+    """The schema, its documents and its entity types; `types` are those that no field names.
 
     Raises `SCHEMA_INVALID` if an element declares no access or an entity has no batch loader, and
     `DEPRECATIONS_INVALID` if a record does not fit the schema.
     """
 
     def __init__(
-        self, *, query: type, mutation: type | None, records: Iterable[LifecycleRecord]
+        self,
+        *,
+        query: type,
+        mutation: type | None,
+        records: Iterable[LifecycleRecord],
+        types: Iterable[type] = (),
     ) -> None:
         super().__init__(
             query=query,
             mutation=mutation,
-            types=[DpMechanism, DpQueryKind],
+            types=[DpMechanism, DpQueryKind, *types],
             federation_version="2.9",
             config=StrawberryConfig(scalar_map=SCALARS),
         )
@@ -56,6 +62,7 @@ class GovernanceSchema(FederatedSchema):
         core = self.core
         core.directives = (*core.directives, *map(self._directive, (DpCost, GovernanceDeprecated)))
         _drop_null_defaults(core)
+        _read_attributes_directly(core)
         guards.install(core)
         self.entity_types = entities.entity_types(core)
         self.sdl = sdl.federation_document(print_schema(self), records)
@@ -84,8 +91,23 @@ class GovernanceSchema(FederatedSchema):
         return directive
 
     def _prepare_schema_directives(self) -> None:
-        """Generate nothing: the links stand in `subgraph.federation.sdl` as the contract has them."""
+        """Generate nothing: `subgraph.federation.sdl` holds the links as the contract has them."""
         self._validate_directive_compatibility()
+
+
+def _read_attributes_directly(schema: GraphQLSchema) -> None:
+    """Spare fields without a resolver Strawberry's layers: they are most of every answer."""
+    for type_ in schema.type_map.values():
+        if not isinstance(type_, GraphQLObjectType):
+            continue
+        for field in type_.fields.values():
+            definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+            if definition is not None and definition.is_basic_field:
+                field.resolve = _attribute(definition.python_name)
+
+
+def _attribute(name: str) -> Callable[[Any, Any], Any]:
+    return lambda source, _info: getattr(source, name)
 
 
 def _drop_null_defaults(schema: GraphQLSchema) -> None:

@@ -19,7 +19,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRequest:
-    """May `principal` take `action` on each of `tenants`?
+    """The question whether `principal` may take `action` on each of `tenants`.
 
     `action` is a scope of the contract (`datasets:read`) or `AUTHENTICATED`. An action on the
     deployment as a whole names no tenant.

@@ -39,6 +39,8 @@ from strawberry.types.unset import UNSET
 _ENTITIES = "_entities"
 _UNSLICED = 100
 """How long a list is taken to be that says nothing; the schema lint leaves none."""
+_INT_CHARACTERS = 11
+"""The longest `Int`; Python refuses to read an integer of some thousand digits."""
 
 
 class Load(NamedTuple):
@@ -169,7 +171,8 @@ class _Reader:
             declared = self.defaults.get(name)
             otherwise = declared if isinstance(declared, int) else fallback
             return lambda variables: _natural(variables.get(name, otherwise), otherwise)
-        return _constant(int(value.value) if isinstance(value, IntValueNode) else fallback)
+        written = _literal(value)
+        return _constant(written if isinstance(written, int) else fallback)
 
     def _length_of(self, node: FieldNode, name: str) -> Size:
         for argument in node.arguments or ():
@@ -178,7 +181,8 @@ class _Reader:
             value = argument.value
             if isinstance(value, VariableNode):
                 variable = value.name.value
-                return lambda variables: _length(variables.get(variable))
+                declared = self.defaults.get(variable)
+                return lambda variables: _length(variables.get(variable, declared))
             if isinstance(value, ListValueNode):
                 return _constant(len(value.values))
         return _constant(0)
@@ -199,7 +203,12 @@ def _given(names: Sequence[str] | None) -> Sequence[str]:
 
 
 def _literal(value: object) -> object:
-    return int(value.value) if isinstance(value, IntValueNode) else None
+    """What a price can depend on: an `Int`, or a list for its length."""
+    if isinstance(value, ListValueNode):
+        return list(value.values)
+    if isinstance(value, IntValueNode) and len(value.value) <= _INT_CHARACTERS:
+        return int(value.value)
+    return None
 
 
 def _constant(size: int) -> Size:
@@ -207,6 +216,9 @@ def _constant(size: int) -> Size:
 
 
 def _natural(value: object, otherwise: int) -> int:
+    # JSON has one kind of number, and GraphQL takes 100.0 for an Int.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return max(value, 0) if isinstance(value, int) and not isinstance(value, bool) else otherwise
 
 

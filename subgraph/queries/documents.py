@@ -75,10 +75,13 @@ class Document:
 class DocumentCache:
     """The documents used last, by their text; those that are refused are not kept."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, size: int) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, limits: Limits, size: int, *, hide_suggestions: bool
+    ) -> None:
         self._schema = schema
         self._limits = limits
         self._size = size
+        self._hide_suggestions = hide_suggestions
         self._documents: OrderedDict[str, Document] = OrderedDict()
 
     def get(self, text: str) -> tuple[Document, bool]:
@@ -90,7 +93,7 @@ class DocumentCache:
         if known is not None:
             self._documents.move_to_end(text)
             return known, True
-        document = read(self._schema, text, self._limits)
+        document = read(self._schema, text, self._limits, hide_suggestions=self._hide_suggestions)
         if len(text) <= _LARGEST_KEPT:
             self._documents[text] = document
             if len(self._documents) > self._size:
@@ -98,7 +101,7 @@ class DocumentCache:
         return document, False
 
 
-def read(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
+def read(schema: GraphQLSchema, text: str, limits: Limits, *, hide_suggestions: bool) -> Document:
     """Parse, limit and validate `text`; see `DocumentCache.get`."""
     try:
         ast = parse(text, max_lexical_tokens=limits.tokens)
@@ -107,7 +110,7 @@ def read(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
         raise _unparsable(error) from None
     except RecursionError:
         raise SubgraphError(ErrorCode.DEPTH_LIMIT_EXCEEDED) from None
-    errors = validate(schema, ast, max_errors=20)
+    errors = validate(schema, ast, max_errors=20, hide_suggestions=hide_suggestions)
     if errors:
         raise InvalidDocument(errors)
     found = _Found(schema)
@@ -153,6 +156,8 @@ class _Found(Visitor):
 
 
 def _unparsable(error: GraphQLSyntaxError) -> SubgraphError:
-    too_long = "Document contains more than" in error.message
-    code = ErrorCode.TOO_MANY_TOKENS if too_long else ErrorCode.GRAPHQL_PARSE_FAILED
-    return SubgraphError(code, error.message)
+    if "Document contains more than" in error.message:
+        return SubgraphError(ErrorCode.TOO_MANY_TOKENS, error.message)
+    if "Document is nested too deeply" in error.message:
+        return SubgraphError(ErrorCode.DEPTH_LIMIT_EXCEEDED, error.message)
+    return SubgraphError(ErrorCode.GRAPHQL_PARSE_FAILED, error.message)

@@ -43,7 +43,8 @@ class _Size:
 def check_shape(document: DocumentNode, limits: Limits) -> None:
     """Raise `TOO_MANY_TOKENS`, `DEPTH_LIMIT_EXCEEDED`, `ALIAS_...` or `DIRECTIVE_LIMIT_EXCEEDED`.
 
-    Introspection fields are exempt from the depth: their own rule bounds them.
+    Introspection fields are exempt from the depth: their own rule bounds them. A field that is
+    repeated counts as an alias: validation compares every two fields of the same name.
     """
     fragments = {
         definition.name.value: definition
@@ -61,7 +62,8 @@ def check_shape(document: DocumentNode, limits: Limits) -> None:
                 )
                 raise SubgraphError(ErrorCode.TOO_MANY_TOKENS, message)
             _refuse(size.depth, limits.depth, ErrorCode.DEPTH_LIMIT_EXCEEDED, "levels")
-            _refuse(size.aliases, limits.aliases, ErrorCode.ALIAS_LIMIT_EXCEEDED, "aliases")
+            aliases = "aliases and repeated fields"
+            _refuse(size.aliases, limits.aliases, ErrorCode.ALIAS_LIMIT_EXCEEDED, aliases)
             _refuse(directives, limits.directives, ErrorCode.DIRECTIVE_LIMIT_EXCEEDED, "directives")
 
 
@@ -77,12 +79,14 @@ def _measure(
     within: frozenset[str],
 ) -> _Size:
     depth = aliases = directives = fields = 0
+    names: set[str] = set()
     for selection in selection_set.selections:
         directives += len(selection.directives or ())
         below = None
         if isinstance(selection, FieldNode):
             fields += 1
-            aliases += selection.alias is not None
+            aliases += selection.alias is not None or selection.name.value in names
+            names.add(selection.name.value)
             if selection.selection_set is not None:
                 below = _measure(selection.selection_set, fragments, sizes, within)
             own = 0 if selection.name.value.startswith("__") else 1

@@ -77,7 +77,9 @@ class OperationService:
         self._limits = limits
         self._observer = observer
         self._production = production
-        self._documents = DocumentCache(schema.core, limits, cache_size)
+        self._documents = DocumentCache(
+            schema.core, limits, cache_size, hide_suggestions=production
+        )
 
     async def run(self, request: OperationRequest, context: OperationContext) -> OperationResult:
         """The answer to one operation; raises nothing that the client sent or the data caused."""

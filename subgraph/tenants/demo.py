@@ -44,11 +44,11 @@ async def _load_relation(transaction: Transaction, described: demo_data.DemoData
     if await store.relation(transaction, RELATION) is not None:
         return
     columns = "".join(f", {column.name} {column.sql_type} NOT NULL" for column in described.columns)
-    key = ", ".join(described.key)
+    key = f"PRIMARY KEY (tenant_id, {', '.join(described.key)})"
     for statement in (
         "CREATE SCHEMA IF NOT EXISTS tenant_data",
         "GRANT USAGE ON SCHEMA tenant_data TO ig_service",
-        f"CREATE TABLE {RELATION} (tenant_id text NOT NULL{columns}, PRIMARY KEY (tenant_id, {key}))",
+        f"CREATE TABLE {RELATION} (tenant_id text NOT NULL{columns}, {key})",
         f"ALTER TABLE {RELATION} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {RELATION} FORCE ROW LEVEL SECURITY",
         f"CREATE POLICY owner_loads ON {RELATION} TO ig_owner USING (true) WITH CHECK (true)",

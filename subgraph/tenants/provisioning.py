@@ -6,6 +6,7 @@ from uuid import uuid4
 import msgspec
 
 from subgraph.db.operator import operator_transaction
+from subgraph.db.service import Transaction
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.tenants import store
 from subgraph.tenants.model import Source
@@ -23,8 +24,7 @@ async def provision(system_dsn: str, tenant: str, relation: str) -> Source:
     if not _RELATION.fullmatch(relation):
         raise SubgraphError(ErrorCode.INVALID_INPUT, "a relation is named schema.table")
     async with operator_transaction(system_dsn) as transaction:
-        if not await store.is_registered(transaction, tenant):
-            raise SubgraphError(ErrorCode.INVALID_INPUT, f"no tenant {tenant} is registered")
+        await _require_registered(transaction, tenant)
         found = await store.relation(transaction, relation)
         if found is None:
             raise SubgraphError(ErrorCode.INVALID_INPUT, f"there is no relation {relation}")
@@ -42,9 +42,18 @@ async def provision(system_dsn: str, tenant: str, relation: str) -> Source:
 
 
 async def sources(system_dsn: str, tenant: str) -> list[Source]:
-    """The relations that are offered to `tenant`, by name."""
+    """The relations that are offered to `tenant`, by name.
+
+    Raises `INVALID_INPUT` for a tenant that is not registered.
+    """
     async with operator_transaction(system_dsn) as transaction:
+        await _require_registered(transaction, tenant)
         return await store.sources(transaction, tenant)
+
+
+async def _require_registered(transaction: Transaction, tenant: str) -> None:
+    if not await store.is_registered(transaction, tenant):
+        raise SubgraphError(ErrorCode.INVALID_INPUT, f"no tenant {tenant} is registered")
 
 
 def _unfit(relation: str, what: str) -> SubgraphError:

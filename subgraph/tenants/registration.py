@@ -1,5 +1,6 @@
 """The rules that a registration must keep, checked before the database is asked."""
 
+import math
 import re
 import unicodedata
 
@@ -20,10 +21,15 @@ _TENANT_ID = re.compile(r"[a-z][a-z0-9-]{1,62}")
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LONGEST_TEXT = 200
+_LONGEST_LICENSE = 1_000
 _MOST_REGIONS = 100
 _MOST_CONTRIBUTIONS = 1_000_000
 _MOST_COLUMNS = 200
 _MOST_VALUES = 100
+
+_UNPRINTABLE = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"
+"""Of the invisible characters these two belong to words; the others reorder or hide text."""
 
 _SQL_TYPES = {
     ColumnKind.NUMBER: {"smallint", "integer", "bigint", "numeric", "real", "double precision"},
@@ -67,6 +73,9 @@ def check_dataset(wanted: DatasetRegistration, regions: RegionRegistry) -> str:
         raise InvalidRegistration("a column is named twice", ("input", "columns"))
     for index, column in enumerate(wanted.columns):
         _check_column(column, ("input", "columns", str(index)))
+    if len(wanted.license) > _LONGEST_LICENSE:
+        message = f"at most {_LONGEST_LICENSE:,} characters"
+        raise InvalidRegistration(message, ("input", "license"))
     try:
         return str(canonicalize_license_expression(wanted.license))
     except InvalidLicenseExpression:
@@ -90,23 +99,36 @@ def check_columns(wanted: DatasetRegistration, source: Source) -> None:
 def _check_column(column: Column, field: tuple[str, ...]) -> None:
     _check_text(column.name, (*field, "name"))
     if column.kind is ColumnKind.CATEGORY:
-        if column.lower is not None or column.upper is not None:
-            raise InvalidRegistration("a CATEGORY has values, not bounds", (*field, "lower"))
-        values = column.values or ()
-        if not 1 <= len(values) <= _MOST_VALUES or len(set(values)) < len(values):
-            message = f"1 to {_MOST_VALUES} values, each once"
-            raise InvalidRegistration(message, (*field, "values"))
-        for value in values:
-            _check_text(value, (*field, "values"))
-        return
+        _check_category(column, field)
+    else:
+        _check_bounds(column, field)
+
+
+def _check_category(column: Column, field: tuple[str, ...]) -> None:
+    if column.lower is not None or column.upper is not None:
+        raise InvalidRegistration("a CATEGORY has values, not bounds", (*field, "lower"))
+    values = column.values or ()
+    if not 1 <= len(values) <= _MOST_VALUES or len(set(values)) < len(values):
+        message = f"1 to {_MOST_VALUES} values, each once"
+        raise InvalidRegistration(message, (*field, "values"))
+    for value in values:
+        _check_text(value, (*field, "values"))
+
+
+def _check_bounds(column: Column, field: tuple[str, ...]) -> None:
     if column.values is not None:
         raise InvalidRegistration("only a CATEGORY has values", (*field, "values"))
     if (column.lower is None) != (column.upper is None):
         raise InvalidRegistration("both bounds or none", (*field, "upper"))
-    if column.kind is ColumnKind.NUMBER and column.lower is None:
-        message = "a NUMBER needs bounds that do not come from the data"
-        raise InvalidRegistration(message, (*field, "lower"))
-    if column.lower is not None and column.upper is not None and column.lower >= column.upper:
+    if column.lower is None or column.upper is None:
+        if column.kind is ColumnKind.NUMBER:
+            message = "a NUMBER needs bounds that do not come from the data"
+            raise InvalidRegistration(message, (*field, "lower"))
+        return
+    for name, bound in (("lower", column.lower), ("upper", column.upper)):
+        if not math.isfinite(bound):
+            raise InvalidRegistration("a bound is a finite number", (*field, name))
+    if column.lower >= column.upper:
         raise InvalidRegistration("the lower bound is below the upper", (*field, "lower"))
 
 
@@ -119,7 +141,10 @@ def _check_region(code: str, regions: RegionRegistry, field: tuple[str, ...]) ->
 def _check_text(text: str, field: tuple[str, ...]) -> None:
     if not 1 <= len(text) <= _LONGEST_TEXT or text != text.strip():
         raise InvalidRegistration(f"1 to {_LONGEST_TEXT} characters, no space at the ends", field)
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Cn", "Co"} for character in text):
+    if any(
+        unicodedata.category(character) in _UNPRINTABLE and character not in _JOINERS
+        for character in text
+    ):
         raise InvalidRegistration("printable characters only", field)
     if unicodedata.normalize("NFC", text) != text:
         raise InvalidRegistration("Unicode in normalisation form C", field)

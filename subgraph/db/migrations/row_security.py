@@ -16,7 +16,9 @@ def isolate(table: str, *, service: str) -> None:
         " USING (tenant_id = current_setting('ig.tenant', true))"
         " WITH CHECK (tenant_id = current_setting('ig.tenant', true))"
     )
-    op.execute(f"CREATE POLICY owner_migrates ON {table} TO ig_owner USING (true) WITH CHECK (true)")
+    op.execute(
+        f"CREATE POLICY owner_migrates ON {table} TO ig_owner USING (true) WITH CHECK (true)"
+    )
     op.execute(f"GRANT {service} ON {table} TO ig_service")
 
 

@@ -13,7 +13,9 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "tenant",
-        sa.Column("tenant_id", sa.Text, nullable=False, comment="public id, chosen at registration"),
+        sa.Column(
+            "tenant_id", sa.Text, nullable=False, comment="public id, chosen at registration"
+        ),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("home_region", sa.Text, nullable=False, comment="code of the region registry"),
         sa.Column(
@@ -23,7 +25,10 @@ def upgrade() -> None:
             comment="sorted; contains home_region",
         ),
         sa.Column(
-            "registered_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+            "registered_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            server_default=sa.func.now(),
         ),
         sa.Column("registered_by", sa.Text, nullable=False, comment="pseudonymous subject id"),
         sa.PrimaryKeyConstraint("tenant_id", name="tenant_pkey"),
@@ -86,7 +91,10 @@ def upgrade() -> None:
             comment="list of {name, kind, lower, upper, values}",
         ),
         sa.Column(
-            "registered_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+            "registered_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            server_default=sa.func.now(),
         ),
         sa.Column("registered_by", sa.Text, nullable=False, comment="pseudonymous subject id"),
         sa.PrimaryKeyConstraint("tenant_id", "dataset_id", name="dataset_pkey"),
@@ -98,9 +106,7 @@ def upgrade() -> None:
             name="dataset_tenant_id_source_id_fkey",
         ),
         sa.CheckConstraint("slug ~ '^[a-z][a-z0-9-]{0,62}$'", name=op.f("dataset_slug_check")),
-        sa.CheckConstraint(
-            "max_contributions >= 1", name=op.f("dataset_max_contributions_check")
-        ),
+        sa.CheckConstraint("max_contributions >= 1", name=op.f("dataset_max_contributions_check")),
         sa.CheckConstraint(
             "license_text_digest ~ '^sha256:[0-9a-f]{64}$'",
             name=op.f("dataset_license_text_digest_check"),
