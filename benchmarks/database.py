@@ -1,10 +1,12 @@
 """The database that all arms read: an embedded PostgreSQL of the benchmark's own, and its rows."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -40,46 +42,45 @@ FROM unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::text[])
 
 
 @dataclass(frozen=True, slots=True)
-class StatementCounter:
-    """Counts what the service role has sent, as PostgreSQL saw it."""
+class SeededDatabase:
+    """The running server, and what it tells its administrator."""
 
-    connection: asyncpg.Connection
+    server: EmbeddedServer
+    _admin: asyncpg.Connection
+    _runner: asyncio.Runner
 
-    async def sent(self) -> int:
-        """Statements since the server started, BEGIN, COMMIT and resets included."""
-        count: int = await self.connection.fetchval(
+    @property
+    def service_dsn(self) -> str:
+        """Where every arm connects to, as the same role."""
+        return self.server.url(Role.SERVICE)
+
+    def statements(self) -> int:
+        """Statements of the service role so far; BEGIN, COMMIT and resets are statements too."""
+        count: int = self._ask(
             "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements"
             " WHERE userid = to_regrole('ig_service')"
         )
         return count
 
+    def version(self) -> str:
+        """The version of PostgreSQL."""
+        version: str = self._ask("SHOW server_version")
+        return version
 
-@asynccontextmanager
-async def seeded(folder: Path) -> AsyncIterator[EmbeddedServer]:
+    def _ask(self, sql: str) -> Any:
+        return self._runner.run(self._admin.fetchval(sql))
+
+
+@contextmanager
+def seeded(folder: Path) -> Iterator[SeededDatabase]:
     """Start a server in `folder`, migrated and filled; durable, as a deployment would be."""
-    data = DataFolder.open(folder)
-    try:
-        server = await embedded.start(
-            data, settings={"shared_preload_libraries": "pg_stat_statements"}
-        )
+    with asyncio.Runner() as runner:
+        parts = AsyncExitStack()
         try:
-            await migrate.upgrade(server.url(Role.OWNER))
-            await _fill(server)
-            yield server
+            server, admin = runner.run(_open(folder, parts))
+            yield SeededDatabase(server, admin, runner)
         finally:
-            await server.stop()
-    finally:
-        data.close()
-
-
-@asynccontextmanager
-async def statement_counter(server: EmbeddedServer) -> AsyncIterator[StatementCounter]:
-    """A counter on a connection of the administrator."""
-    connection = await asyncpg.connect(server.url(Role.ADMIN))
-    try:
-        yield StatementCounter(connection)
-    finally:
-        await connection.close()
+            runner.run(parts.aclose())
 
 
 def dataset_ids(tenant: str = TENANT, count: int = DATASETS) -> list[str]:
@@ -88,6 +89,20 @@ def dataset_ids(tenant: str = TENANT, count: int = DATASETS) -> list[str]:
         ids.encode(IdKind.DATASET, tenant, _dataset_key(tenant, _slug(number)))
         for number in range(count)
     ]
+
+
+async def _open(folder: Path, parts: AsyncExitStack) -> tuple[EmbeddedServer, asyncpg.Connection]:
+    data = DataFolder.open(folder)
+    parts.callback(data.close)
+    server = await embedded.start(data, settings={"shared_preload_libraries": "pg_stat_statements"})
+    parts.push_async_callback(server.stop)
+    await migrate.upgrade(server.url(Role.OWNER))
+    await _fill(server)
+    admin = await asyncpg.connect(server.url(Role.ADMIN))
+    parts.push_async_callback(admin.close)
+    await admin.execute("CREATE EXTENSION pg_stat_statements")
+    await admin.execute("VACUUM ANALYZE")
+    return server, admin
 
 
 async def _fill(server: EmbeddedServer) -> None:
@@ -101,7 +116,8 @@ async def _fill(server: EmbeddedServer) -> None:
     async with operator_transaction(server.url(Role.OWNER)) as transaction:
         await transaction.run(
             "INSERT INTO tenant (tenant_id, name, home_region, allowed_regions, registered_by)"
-            " SELECT id, 'Tenant ' || id, $2, $3::text[], 'bench-operator' FROM unnest($1::text[]) id",
+            " SELECT id, 'Tenant ' || id, $2, $3::text[], 'bench-operator'"
+            " FROM unnest($1::text[]) AS id",
             tenants,
             HOME_REGION,
             sorted(REGIONS),
@@ -115,12 +131,6 @@ async def _fill(server: EmbeddedServer) -> None:
         )
         columns = [list(column) for column in zip(*rows, strict=True)]
         await transaction.run(_INSERT_DATASETS, *columns, _COLUMNS)
-    admin = await asyncpg.connect(server.url(Role.ADMIN))
-    try:
-        await admin.execute("CREATE EXTENSION pg_stat_statements")
-        await admin.execute("VACUUM ANALYZE")
-    finally:
-        await admin.close()
 
 
 def _slug(number: int) -> str:

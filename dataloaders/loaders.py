@@ -32,6 +32,6 @@ class Loaders:
 
     def forget(self) -> None:
         """Read anew from here on: something was written."""
-        self.tenants.clear_all()
-        self.datasets.clear_all()
-        self.dataset_pages.clear_all()
+        self.tenants.forget()
+        self.datasets.forget()
+        self.dataset_pages.forget()

@@ -38,6 +38,9 @@ from subgraph.telemetry import Telemetry
 from subgraph.tenants.regions import RegionRegistry
 from subgraph.tenants.service import TenantService
 
+_GC_THRESHOLDS = (700, 10, 1_000)
+"""The usual two for the young; a full collection is a pause that finds next to nothing."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -102,6 +105,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
             parts.callback(watcher.cancel)
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*_GC_THRESHOLDS)
             yield
 
     async def readiness() -> Mapping[str, str]:

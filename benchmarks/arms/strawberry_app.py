@@ -84,22 +84,26 @@ class _View(GraphQL[Context, None]):
     async def close(self) -> None:
         await self._pool.close()
 
-    async def run(self, request: Any, **rest: Any) -> Any:
-        request.state.principal = self._tokens.principal(request.headers["authorization"])
-        request.state.session = Session(self._pool, request.state.principal.tenant)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        principal = self._tokens.principal(request.headers["authorization"])
+        session = Session(self._pool, principal.tenant or "")
+        request.state.principal, request.state.session = principal, session
         try:
-            return await super().run(request, **rest)
+            await super().__call__(scope, receive, send)
         finally:
-            await request.state.session.close()
+            await session.close()
 
     async def get_context(
-        self, request: Request | WebSocket, response: Response | WebSocket
+        self,
+        request: Request | WebSocket,
+        response: Response | WebSocket,  # noqa: ARG002 the base class passes it
     ) -> Context:
         session = request.state.session
         return Context(
             principal=request.state.principal,
             tenants=tenant_loader(session),
-            datasets=dataset_loader(session, request.state.principal.tenant),
+            datasets=dataset_loader(session, request.state.principal.tenant or ""),
             pages=page_loader(session),
             regions=self._regions,
             cursors=self._cursors,

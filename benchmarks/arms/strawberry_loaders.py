@@ -41,8 +41,6 @@ def page_loader(session: Session) -> DataLoader[tuple[str, int, str], list[Any]]
     """Rows of a page by tenant, length and the slug it starts behind."""
 
     async def load(keys: list[tuple[str, int, str]]) -> list[list[Any]]:
-        return [
-            await session.fetch(_PAGE, tenant, behind, count) for tenant, count, behind in keys
-        ]
+        return [await session.fetch(_PAGE, tenant, behind, count) for tenant, count, behind in keys]
 
     return DataLoader(load_fn=load)

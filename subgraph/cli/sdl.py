@@ -6,6 +6,7 @@ from pathlib import Path
 
 from subgraph import schema
 from subgraph.deprecations import policy_file
+from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation import lint
 from subgraph.federation.sdl import contract_document
 
@@ -31,12 +32,15 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     built = schema.build(policy_file.load(policy_file.default_path()))
     document = built.sdl if parsed.dialect == "federation" else contract_document(built.sdl)
-    if parsed.check is not None:
-        return _check(parsed.check, document, lint.findings(built))
-    if parsed.write is not None:
-        parsed.write.write_text(document, encoding="utf-8")
-    else:
-        sys.stdout.write(document)
+    try:
+        if parsed.check is not None:
+            return _check(parsed.check, document, lint.findings(built))
+        if parsed.write is not None:
+            parsed.write.write_text(document, encoding="utf-8")
+            return 0
+    except (OSError, UnicodeDecodeError) as error:
+        raise SubgraphError(ErrorCode.INVALID_INPUT, f"the file cannot be used: {error}") from error
+    sys.stdout.write(document)
     return 0
 
 

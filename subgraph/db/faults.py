@@ -35,7 +35,4 @@ def translated() -> Iterator[None]:
         message = "the address of the database is no postgresql://user:password@host/name"
         raise SubgraphError(ErrorCode.SETTINGS_INVALID, message) from error
     except (TimeoutError, *_AWAY) as error:
-        if isinstance(error, ValueError):
-            # A value that the driver cannot write, for all that it is filed under InterfaceError.
-            raise
         raise SubgraphError(ErrorCode.DATABASE_UNAVAILABLE) from error

@@ -23,6 +23,7 @@ from subgraph.db.roles import Role
 from subgraph.errors import ErrorCode, SubgraphError
 
 _LOCK = 0x69_67_6D_69_67_72
+_LOCK_TIMEOUT = "60s"
 _SCRIPTS = Path(__file__).with_name("migrations")
 
 
@@ -55,7 +56,7 @@ async def differences(owner_dsn: str) -> None:
 
 async def _run(owner_dsn: str, action: Callable[[Config], None]) -> None:
     def locked(connection: Connection) -> None:
-        connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+        connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         config = _config()
         config.attributes["connection"] = connection

@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID
 
 metadata = MetaData(
     naming_convention={
@@ -51,7 +51,7 @@ dataset_source = Table(
     Column("tenant_id", Text, nullable=False),
     Column("source_id", UUID, nullable=False),
     Column("relation", Text, nullable=False, comment="schema-qualified name of the relation"),
-    Column("columns", JSONB, nullable=False, comment="column name to SQL type, as provisioned"),
+    Column("columns", JSON, nullable=False, comment="column name to SQL type, as provisioned"),
     Column("provisioned_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("tenant_id", "source_id"),
     UniqueConstraint("tenant_id", "relation"),
@@ -73,7 +73,7 @@ dataset = Table(
     Column("version", Text, nullable=False),
     Column("privacy_unit", Text, nullable=False, comment="column that names the protected unit"),
     Column("max_contributions", Integer, nullable=False, comment="rows of one unit that count"),
-    Column("columns", JSONB, nullable=False, comment="list of {name, kind, lower, upper, values}"),
+    Column("columns", JSON, nullable=False, comment="list of {name, kind, lower, upper, values}"),
     Column("registered_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("registered_by", Text, nullable=False, comment="pseudonymous subject id"),
     PrimaryKeyConstraint("tenant_id", "dataset_id"),

@@ -23,6 +23,7 @@ from subgraph.federation.declare import ACCESS, ACCESS_ATTRIBUTE
 
 _DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 _REQUIRED = "governance-required-access"
+_UNION = "_Entity"
 _ENTITIES = "_entities"
 """Checks the access of each entity's type by itself, so that one refusal harms only its items."""
 
@@ -39,6 +40,13 @@ def required_access(field: GraphQLField) -> frozenset[Access]:
     """What a caller needs to read the field, as `install` found."""
     required: frozenset[Access] = field.extensions.get(_REQUIRED, frozenset())
     return required
+
+
+def entity_access(schema: GraphQLSchema) -> frozenset[Access]:
+    """What a caller needs to read any entity by its key; each type is checked with its items."""
+    union: Any = schema.type_map[_UNION]
+    declared = {access_of_type(schema, type_.name) for type_ in union.types}
+    return frozenset(access for access in declared if access.guarded)
 
 
 def install(schema: GraphQLSchema) -> None:

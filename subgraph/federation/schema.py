@@ -4,7 +4,7 @@ Entities come from batch loaders only, every element declares its access, lifecy
 projected onto it, and the document that is served is made once, when the schema is built.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import strawberry
@@ -21,10 +21,9 @@ from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema import Schema as FederatedSchema
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import Info
 
-from subgraph.federation import entities, guards, lifecycle, sdl
+from subgraph.federation import entities, guards, lifecycle, plain_fields, sdl
 from subgraph.federation.directives import (
     ARGUMENTS,
     DpCost,
@@ -62,8 +61,9 @@ class GovernanceSchema(FederatedSchema):
         core = self.core
         core.directives = (*core.directives, *map(self._directive, (DpCost, GovernanceDeprecated)))
         _drop_null_defaults(core)
-        _read_attributes_directly(core)
+        plain_fields.shorten_resolvers(core)
         guards.install(core)
+        plain_fields.mark(core)
         self.entity_types = entities.entity_types(core)
         self.sdl = sdl.federation_document(print_schema(self), records)
         lifecycle.apply(core, records)
@@ -93,21 +93,6 @@ class GovernanceSchema(FederatedSchema):
     def _prepare_schema_directives(self) -> None:
         """Generate nothing: `subgraph.federation.sdl` holds the links as the contract has them."""
         self._validate_directive_compatibility()
-
-
-def _read_attributes_directly(schema: GraphQLSchema) -> None:
-    """Spare fields without a resolver Strawberry's layers: they are most of every answer."""
-    for type_ in schema.type_map.values():
-        if not isinstance(type_, GraphQLObjectType):
-            continue
-        for field in type_.fields.values():
-            definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-            if definition is not None and definition.is_basic_field:
-                field.resolve = _attribute(definition.python_name)
-
-
-def _attribute(name: str) -> Callable[[Any, Any], Any]:
-    return lambda source, _info: getattr(source, name)
 
 
 def _drop_null_defaults(schema: GraphQLSchema) -> None:

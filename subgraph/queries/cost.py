@@ -1,4 +1,4 @@
-"""The static cost of an operation, before anything is read.
+"""What an operation could cost and what it asks for, found in one walk before anything is read.
 
 The number is the one that federation's demand control computes from the same `@cost` and
 `@listSize`: an object counts 1, a scalar 0, a mutation 10, a list as many times as it can be
@@ -36,6 +36,9 @@ from strawberry.federation.schema_directives import Cost, ListSize
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.unset import UNSET
 
+from subgraph.federation.access import Access
+from subgraph.federation.guards import entity_access, required_access
+
 _ENTITIES = "_entities"
 _UNSLICED = 100
 """How long a list is taken to be that says nothing; the schema lint leaves none."""
@@ -58,12 +61,21 @@ Size = Callable[[Variables], int]
 _NOTHING = Load(0, 0, 0)
 
 
-def estimate(
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of an operation: its cost as a function of its variables, and its needs."""
+
+    estimate: Estimate
+    access: frozenset[Access]
+    introspects: bool
+
+
+def survey(
     schema: GraphQLSchema,
     operation: OperationDefinitionNode,
     fragments: Mapping[str, FragmentDefinitionNode],
-) -> Estimate:
-    """The cost of `operation` as a function of its variables."""
+) -> Survey:
+    """Walk a valid operation."""
     root = schema.get_root_type(operation.operation)
     assert root is not None
     weight = 10 if operation.operation is OperationType.MUTATION else None
@@ -71,8 +83,10 @@ def estimate(
         definition.variable.name.value: _literal(definition.default_value)
         for definition in operation.variable_definitions or ()
     }
-    reader = _Reader(schema, fragments, defaults, weight)
-    return reader.selections(operation.selection_set, root, {})
+    reader = _Reader(schema, fragments, defaults, weight, set(), set())
+    estimate = reader.selections(operation.selection_set, root, {})
+    introspects = not reader.introspection.isdisjoint(("__schema", "__type"))
+    return Survey(estimate, frozenset(reader.access), introspects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,8 @@ class _Reader:
     fragments: Mapping[str, FragmentDefinitionNode]
     defaults: Mapping[str, object]
     root_weight: int | None
+    access: set[Access]
+    introspection: set[str]
 
     def selections(
         self, selection_set: SelectionSetNode, parent: GraphQLNamedType, sized: Mapping[str, Size]
@@ -91,7 +107,9 @@ class _Reader:
         for selection in selection_set.selections:
             if isinstance(selection, FieldNode):
                 field = self.schema.get_field(parent, selection.name.value)  # type: ignore[arg-type]
-                if field is not None and not selection.name.value.startswith("__"):
+                if selection.name.value.startswith("__"):
+                    self.introspection.add(selection.name.value)
+                elif field is not None:
                     common.append(self._field(selection, field, parent, sized))
                 continue
             fragment: Any = selection
@@ -117,6 +135,9 @@ class _Reader:
         sized: Mapping[str, Size],
     ) -> Estimate:
         type_ = get_named_type(field.type)
+        self.access.update(required_access(field))
+        if node.name.value == _ENTITIES:
+            self.access.update(entity_access(self.schema))
         directives = _directives(field)
         cost = next((item.weight for item in directives if isinstance(item, Cost)), None)
         list_size = next((item for item in directives if isinstance(item, ListSize)), None)

@@ -3,32 +3,23 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from graphql import (
     GraphQLError,
-    GraphQLField,
     GraphQLSchema,
     GraphQLSyntaxError,
-    TypeInfo,
-    TypeInfoVisitor,
-    Visitor,
     parse,
     validate,
-    visit,
 )
 from graphql.language import (
     DocumentNode,
-    FieldNode,
     FragmentDefinitionNode,
     OperationDefinitionNode,
     OperationType,
 )
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.federation.access import Access
-from subgraph.federation.guards import access_of_type, required_access
-from subgraph.queries.cost import Estimate, estimate
+from subgraph.queries.cost import Survey, survey
 from subgraph.queries.limits import Limits, check_shape
 
 _LARGEST_KEPT = 32_768
@@ -49,7 +40,7 @@ class Operation:
 
     name: str | None
     type: OperationType
-    estimate: Estimate
+    survey: Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +49,6 @@ class Document:
 
     ast: DocumentNode
     operations: Mapping[str | None, Operation]
-    access: frozenset[Access]
-    """Every access that a field of the document asks for."""
-    introspects: bool
 
     def operation(self, name: str | None) -> Operation:
         """The operation `name`, or the only one. Raises `OPERATION_RESOLUTION_FAILED`."""
@@ -113,46 +101,21 @@ def read(schema: GraphQLSchema, text: str, limits: Limits, *, hide_suggestions: 
     errors = validate(schema, ast, max_errors=20, hide_suggestions=hide_suggestions)
     if errors:
         raise InvalidDocument(errors)
-    found = _Found(schema)
-    visit(ast, TypeInfoVisitor(found.types, found))
     fragments = {
         definition.name.value: definition
         for definition in ast.definitions
         if isinstance(definition, FragmentDefinitionNode)
     }
-    operations = {
-        definition.name.value if definition.name else None: Operation(
+    operations = [
+        Operation(
             definition.name.value if definition.name else None,
             definition.operation,
-            estimate(schema, definition, fragments),
+            survey(schema, definition, fragments),
         )
         for definition in ast.definitions
         if isinstance(definition, OperationDefinitionNode)
-    }
-    return Document(ast, operations, frozenset(found.access), found.introspects)
-
-
-class _Found(Visitor):
-    """Gathers what the fields of a document ask for."""
-
-    def __init__(self, schema: GraphQLSchema) -> None:
-        super().__init__()
-        self.types = TypeInfo(schema)
-        self.access: set[Access] = set()
-        self.introspects = False
-        self._schema = schema
-
-    def enter_field(self, node: FieldNode, *_: Any) -> None:
-        name = node.name.value
-        self.introspects |= name in ("__schema", "__type")
-        field: GraphQLField | None = self.types.get_field_def()
-        if field is None:
-            return
-        self.access |= required_access(field)
-        if name == "_entities":
-            union: Any = self._schema.type_map["_Entity"]
-            of_types = {access_of_type(self._schema, type_.name) for type_ in union.types}
-            self.access |= {access for access in of_types if access.guarded}
+    ]
+    return Document(ast, {operation.name: operation for operation in operations})
 
 
 def _unparsable(error: GraphQLSyntaxError) -> SubgraphError:

@@ -14,6 +14,7 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 from subgraph.db.service import StatementCount, statement_count
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import Access
+from subgraph.federation.plain_fields import PlainFieldExecutor
 from subgraph.federation.schema import GovernanceSchema
 from subgraph.queries import errors
 from subgraph.queries.documents import Document, DocumentCache, InvalidDocument, Operation
@@ -120,8 +121,8 @@ class OperationService:
         context: OperationContext,
     ) -> OperationResult:
         try:
-            self._admit(document, operation, request)
-            await context.authorise(document.access)
+            self._admit(operation, request)
+            await context.authorise(operation.survey.access)
             return _result(await self._execute(document, operation, request, context))
         except SubgraphError as error:
             return _refused([errors.of_subgraph(error)], error.code.status)
@@ -135,16 +136,16 @@ class OperationService:
             result.statements,
         )
 
-    def _admit(self, document: Document, operation: Operation, request: OperationRequest) -> None:
+    def _admit(self, operation: Operation, request: OperationRequest) -> None:
         if request.read_only and operation.type is not OperationType.QUERY:
             raise SubgraphError(ErrorCode.METHOD_NOT_ALLOWED, "A mutation is sent by POST.")
         if operation.type is OperationType.SUBSCRIPTION:
             raise SubgraphError(
                 ErrorCode.OPERATION_RESOLUTION_FAILED, "There are no subscriptions."
             )
-        if document.introspects and self._production:
+        if operation.survey.introspects and self._production:
             raise SubgraphError(ErrorCode.INTROSPECTION_DISABLED)
-        load = operation.estimate(request.variables or {})
+        load = operation.survey.estimate(request.variables or {})
         limits = self._limits
         for count, limit, code in (
             (load.representations, limits.representations, ErrorCode.TOO_MANY_REPRESENTATIONS),
@@ -169,6 +170,7 @@ class OperationService:
             operation_name=operation.name,
             is_awaitable=_is_awaitable,
             hide_suggestions=self._production,
+            executor_class=PlainFieldExecutor,
         )
         if isawaitable(result):
             result = await result

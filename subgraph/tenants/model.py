@@ -1,8 +1,10 @@
 """Tenants, their sources and their data sets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from uuid import UUID
+
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,28 @@ class Dataset:
     version: str
     privacy_unit: str
     max_contributions: int
-    columns: tuple[Column, ...]
+    encoded_columns: str
+    """The columns as JSON; few readers ask for them, so they are decoded when asked for."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that may be queried."""
+        return msgspec.json.decode(self.encoded_columns, type=tuple[Column, ...])
+
+    def describes_the_same(self, other: "Dataset") -> bool:
+        """Whether both are one registration: all but the id and the version are equal."""
+        aligned = replace(
+            self,
+            dataset_id=other.dataset_id,
+            version=other.version,
+            encoded_columns=other.encoded_columns,
+        )
+        return aligned == other and self.columns == other.columns
+
+
+def encode_columns(columns: tuple[Column, ...]) -> str:
+    """The columns as `Dataset.encoded_columns` holds them."""
+    return msgspec.json.encode(columns).decode()
 
 
 @dataclass(frozen=True, slots=True)

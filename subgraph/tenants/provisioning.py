@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import msgspec
 
+from subgraph.db.isolation import is_isolated
 from subgraph.db.operator import operator_transaction
 from subgraph.db.service import Transaction
 from subgraph.errors import ErrorCode, SubgraphError
@@ -31,8 +32,8 @@ async def provision(system_dsn: str, tenant: str, relation: str) -> Source:
         columns = msgspec.json.decode(found["columns"], type=dict[str, str])
         if columns.get("tenant_id") != "text":
             raise _unfit(relation, "has no text column tenant_id")
-        if not found["forced"] or not found["guarded"]:
-            raise _unfit(relation, "has no forced row-level security with a policy")
+        if not await is_isolated(transaction, relation):
+            raise _unfit(relation, "has no forced row-level security that compares tenant_id")
         if not found["readable"]:
             raise _unfit(relation, "cannot be read by ig_service")
         del columns["tenant_id"]

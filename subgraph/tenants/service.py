@@ -1,6 +1,5 @@
 """Registers tenants and data sets."""
 
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 from subgraph.db import ids
@@ -9,7 +8,13 @@ from subgraph.db.service import Database
 from subgraph.errors import ErrorCode
 from subgraph.tenants import store
 from subgraph.tenants.errors import InvalidRegistration
-from subgraph.tenants.model import Dataset, DatasetRegistration, Tenant, TenantRegistration
+from subgraph.tenants.model import (
+    Dataset,
+    DatasetRegistration,
+    Tenant,
+    TenantRegistration,
+    encode_columns,
+)
 from subgraph.tenants.regions import RegionRegistry
 from subgraph.tenants.registration import check_columns, check_dataset, check_tenant
 
@@ -72,15 +77,13 @@ class TenantService:
             version=_FIRST_VERSION,
             privacy_unit=wanted.privacy_unit,
             max_contributions=wanted.max_contributions,
-            columns=wanted.columns,
+            encoded_columns=encode_columns(wanted.columns),
         )
         async with self._database.transaction(tenant) as transaction:
             if await store.insert_dataset(transaction, dataset, by=by):
                 return dataset
             standing = await store.dataset_by_slug(transaction, tenant, dataset.slug)
-        if standing is None or standing != replace(
-            dataset, dataset_id=standing.dataset_id, version=standing.version
-        ):
+        if standing is None or not dataset.describes_the_same(standing):
             message = "a data set with this slug is registered with other metadata"
             raise InvalidRegistration(message, ("input", "slug"), ErrorCode.ALREADY_EXISTS)
         return standing

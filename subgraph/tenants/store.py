@@ -1,13 +1,13 @@
 """The SQL of tenants, sources and data sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
 
 from subgraph.db.binding import tenant_read, tenant_read_many
 from subgraph.db.service import Database, Row, Transaction
-from subgraph.tenants.model import Column, Dataset, Page, Source, Tenant
+from subgraph.tenants.model import Dataset, Page, Source, Tenant
 
 _TENANT = "tenant_id, name, home_region, allowed_regions"
 _DATASET = (
@@ -55,7 +55,7 @@ async def datasets(
 
 async def dataset_pages(
     database: Database, pages: Sequence[tuple[str, Page]]
-) -> dict[tuple[str, Page], list[Dataset]]:
+) -> Mapping[tuple[str, Page], Sequence[Dataset]]:
     """A page of data sets of each tenant, ordered by slug; one statement for all pages."""
     asked = {(tenant, f"{page.first}|{page.after or ''}"): page for tenant, page in pages}
     found: dict[tuple[str, Page], list[Dataset]] = {
@@ -104,7 +104,7 @@ async def insert_dataset(transaction: Transaction, dataset: Dataset, *, by: str)
         dataset.version,
         dataset.privacy_unit,
         dataset.max_contributions,
-        msgspec.json.encode(dataset.columns).decode(),
+        dataset.encoded_columns,
         by,
     )
     return row is not None
@@ -170,9 +170,6 @@ def _source(row: Row) -> Source:
     return Source(row["tenant_id"], row["source_id"], row["relation"], columns)
 
 
-_COLUMNS = msgspec.json.Decoder(tuple[Column, ...])
-
-
 def _dataset(row: Row) -> Dataset:
     return Dataset(
         tenant_id=row["tenant_id"],
@@ -186,5 +183,5 @@ def _dataset(row: Row) -> Dataset:
         version=row["version"],
         privacy_unit=row["privacy_unit"],
         max_contributions=row["max_contributions"],
-        columns=_COLUMNS.decode(row["columns"]),
+        encoded_columns=row["columns"],
     )

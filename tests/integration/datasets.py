@@ -75,6 +75,7 @@ async def register_tenant(api: Api, tenant: str | None = None) -> str:
 async def provision_source(postgres: EmbeddedServer, tenant: str) -> str:
     """The public id of a source of `tenant` over a scratch relation."""
     async with operator_transaction(postgres.url(Role.OWNER)) as transaction:
+        await transaction.run("SELECT pg_advisory_xact_lock(hashtext($1))", RELATION)
         if await store.relation(transaction, RELATION) is None:
             columns = "".join(f", {name} {kind}" for name, kind in COLUMNS.items())
             for statement in (
@@ -83,8 +84,10 @@ async def provision_source(postgres: EmbeddedServer, tenant: str) -> str:
                 f"CREATE TABLE {RELATION} (tenant_id text NOT NULL{columns})",
                 f"ALTER TABLE {RELATION} ENABLE ROW LEVEL SECURITY",
                 f"ALTER TABLE {RELATION} FORCE ROW LEVEL SECURITY",
-                f"CREATE POLICY isolation ON {RELATION} TO ig_service"
-                " USING (tenant_id = current_setting('ig.tenant', true))",
+                (
+                    f"CREATE POLICY isolation ON {RELATION} TO ig_service"
+                    " USING (tenant_id = current_setting('ig.tenant', true))"
+                ),
                 f"GRANT SELECT ON {RELATION} TO ig_service",
             ):
                 await transaction.run(statement)

@@ -82,7 +82,7 @@ async def fill(scratch: Scratch, tenants: Sequence[str], *, datasets: int) -> No
             " SELECT tenant_id, gen_random_uuid(), 'd-' || lpad(n::text, 6, '0'),"
             "  'data set ' || n || ' of ' || tenant_id, source_id, 'aws:eu-central-1', 'CC0-1.0',"
             "  'sha256:' || repeat('0', 64), '1', 'n', 1,"
-            "  '[{\"name\": \"n\", \"kind\": \"NUMBER\", \"lower\": 0, \"upper\": 1}]', 'filler'"
+            '  \'[{"name": "n", "kind": "NUMBER", "lower": 0, "upper": 1}]\', \'filler\''
             " FROM dataset_source CROSS JOIN generate_series(1, $1) AS n",
             datasets,
         )

@@ -39,9 +39,7 @@ JOINED = tenant_read(
     " JOIN dataset_source AS s USING (source_id) JOIN tenant AS t ON t.tenant_id = s.tenant_id"
     " WHERE bound.tenant IS NOT NULL"
 )
-SLOW = tenant_read(
-    "SELECT pg_sleep(600) FROM tenant WHERE tenant_id = bound.tenant /* slow */"
-)
+SLOW = tenant_read("SELECT pg_sleep(600) FROM tenant WHERE tenant_id = bound.tenant /* slow */")
 BROKEN = tenant_read("SELECT 1 / (length(name) - length(name)) FROM tenant"
                      " WHERE tenant_id = bound.tenant")  # fmt: skip
 

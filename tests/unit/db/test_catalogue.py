@@ -1,7 +1,6 @@
 """Every relation keeps tenants apart, by what PostgreSQL's own catalogue says."""
 
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
 import asyncpg
 import msgspec
@@ -88,9 +87,7 @@ async def findings(connection: asyncpg.Connection) -> list[str]:
         found += [f"{name}: {what}" for what in await _grants(connection, relation["oid"], name)]
         if name not in WITHOUT_TENANT:
             found += [f"{name}: {what}" for what in await _isolation(connection, relation)]
-    found += [
-        f"{row['name']} is SECURITY DEFINER" for row in await connection.fetch(_FUNCTIONS)
-    ]
+    found += [f"{row['name']} is SECURITY DEFINER" for row in await connection.fetch(_FUNCTIONS)]
     for row in await connection.fetch(_SCHEMAS):
         if row["for_public"] or row["privilege"] != "USAGE":
             found.append(f"schema {row['name']}: {row['role']} has {row['privilege']}")
@@ -143,9 +140,7 @@ async def scratch(postgres: EmbeddedServer, settings: Settings) -> AsyncIterator
             url, msgspec.structs.replace(settings, database_url=url, pool_size=2)
         )
         await database.open()
-        await demo.load(
-            database, owner_dsn=made.url(Role.OWNER), system_dsn=made.url(Role.SYSTEM)
-        )
+        await demo.load(database, owner_dsn=made.url(Role.OWNER), system_dsn=made.url(Role.SYSTEM))
         await database.close()
         yield made
 

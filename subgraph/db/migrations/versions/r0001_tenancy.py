@@ -50,7 +50,7 @@ def upgrade() -> None:
         ),
         sa.Column(
             "columns",
-            postgresql.JSONB,
+            postgresql.JSON,
             nullable=False,
             comment="column name to SQL type, as provisioned",
         ),
@@ -86,7 +86,7 @@ def upgrade() -> None:
         ),
         sa.Column(
             "columns",
-            postgresql.JSONB,
+            postgresql.JSON,
             nullable=False,
             comment="list of {name, kind, lower, upper, values}",
         ),
