@@ -75,7 +75,7 @@ def load(path: Path) -> tuple[Deprecation, ...]:
         values = [getattr(record, name) for record in records]
         if len(set(values)) < len(values):
             raise SubgraphError(
-                ErrorCode.DEPRECATIONS_INVALID, f"{path.name}: an {name} stands twice"
+                ErrorCode.DEPRECATIONS_INVALID, f"{path.name}: one {name} stands twice"
             )
     replaced = {record.coordinate for record in records}
     for record in records:

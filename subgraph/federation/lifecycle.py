@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from graphql import GraphQLArgument, GraphQLInputField, GraphQLSchema
+from graphql import GraphQLArgument, GraphQLError, GraphQLInputField, GraphQLSchema
 from graphql.language import DirectiveNode, ObjectTypeDefinitionNode, parse
 from graphql.type import is_required_argument, is_required_input_field
 from graphql.utilities import resolve_schema_coordinate
@@ -100,7 +100,7 @@ def directives(record: LifecycleRecord) -> tuple[DirectiveNode, ...]:
 def _element(schema: GraphQLSchema, record: LifecycleRecord, coordinate: str) -> Any:
     try:
         resolved: Any = resolve_schema_coordinate(schema, coordinate)
-    except (TypeError, ValueError):
+    except (GraphQLError, TypeError, ValueError):
         resolved = None
     for kind in ("field_argument", "input_field", "enum_value", "field"):
         element = getattr(resolved, kind, None)

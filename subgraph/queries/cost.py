@@ -204,8 +204,8 @@ class _Reader:
                 variable = value.name.value
                 declared = self.defaults.get(variable)
                 return lambda variables: _length(variables.get(variable, declared))
-            if isinstance(value, ListValueNode):
-                return _constant(len(value.values))
+            # One that stands without a list is taken for a list of one.
+            return _constant(_length(_literal(value)))
         return _constant(0)
 
 

@@ -87,9 +87,9 @@ def private(tree: ast.Module) -> Iterator[str]:
 def session_settings(tree: ast.Module) -> Iterator[str]:
     """Texts that set something on a database session."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if _SESSION.search(node.value):
-                yield f"line {node.lineno}: {node.value[:60]!r}"
+        match node:
+            case ast.Constant(value=str(text)) if _SESSION.search(text):
+                yield f"line {node.lineno}: {text[:60]!r}"
 
 
 def inside_transactions(tree: ast.Module) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """`ig` as a process of its own."""
 
+import http.client
+import json
 import os
 import subprocess
 import sys
@@ -8,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +37,7 @@ class Command:
         while not holds():
             if self.process.poll() is not None:
                 pytest.fail(f"it ended early: {self.said[-3000:]}")
-            time.sleep(0.02)
+            time.sleep(0.05)
 
 
 def bare_environment() -> dict[str, str]:
@@ -71,17 +74,23 @@ def ig(
         process.wait()
 
 
-def answers(url: str) -> httpx.Response | None:
-    """What a page answers; None while nobody listens."""
+def answers(url: str) -> tuple[int, Any] | None:
+    """The status and the JSON of a page; None while nobody listens."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.netloc, timeout=10)
     try:
-        return httpx.get(url, timeout=10, trust_env=False)
-    except httpx.TransportError:
+        connection.request("GET", place.path)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    except (OSError, http.client.HTTPException):
         return None
+    finally:
+        connection.close()
 
 
 def status(url: str) -> int | None:
-    response = answers(url)
-    return None if response is None else response.status_code
+    answer = answers(url)
+    return None if answer is None else answer[0]
 
 
 def alive(pid: int) -> bool:

@@ -172,8 +172,10 @@ KEY = "tenant_id text NOT NULL, id int, PRIMARY KEY (tenant_id, id)"
 ISOLATED = (
     "ALTER TABLE {0} ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE {0} FORCE ROW LEVEL SECURITY",
-    "CREATE POLICY tenant_isolation ON {0} TO ig_service"
-    " USING (tenant_id = current_setting('ig.tenant', true))",
+    (
+        "CREATE POLICY tenant_isolation ON {0} TO ig_service"
+        " USING (tenant_id = current_setting('ig.tenant', true))"
+    ),
 )
 BAD: Mapping[str, tuple[str, ...]] = {
     "row security is not enabled": (
@@ -217,8 +219,8 @@ BAD: Mapping[str, tuple[str, ...]] = {
     "of kind v": ("CREATE VIEW bad AS SELECT * FROM tenant",),
     "of kind m": ("CREATE MATERIALIZED VIEW bad AS SELECT * FROM tenant",),
     "SECURITY DEFINER": (
-        "CREATE FUNCTION bad() RETURNS bigint LANGUAGE sql SECURITY DEFINER"
-        " AS 'SELECT count(*) FROM tenant'",
+        ("CREATE FUNCTION bad() RETURNS bigint LANGUAGE sql SECURITY DEFINER"
+        " AS 'SELECT count(*) FROM tenant'"),
     ),
     "schema public: ": ("GRANT CREATE ON SCHEMA public TO ig_service",),
 }  # fmt: skip

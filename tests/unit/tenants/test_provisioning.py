@@ -29,8 +29,10 @@ def isolated(name: str, column: str = "tenant_id text", privilege: str = "SELECT
     return [
         f"CREATE TABLE offers.{name} ({column}, amount numeric, born date)",
         f"ALTER TABLE offers.{name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-        f"CREATE POLICY tenant_isolation ON offers.{name} TO ig_service"
-        f" USING ({column.split(maxsplit=1)[0]}::text = current_setting('ig.tenant', true))",
+        (
+            f"CREATE POLICY tenant_isolation ON offers.{name} TO ig_service"
+            f" USING ({column.split(maxsplit=1)[0]}::text = current_setting('ig.tenant', true))"
+        ),
         f"GRANT {privilege} ON offers.{name} TO ig_service",
     ]
 
