@@ -12,6 +12,7 @@ from benchmarks.arms.catalog import ARMS, CACHED, OURS, Arm
 from benchmarks.load import Load
 from benchmarks.operations import Operation
 from benchmarks.plan import Plan
+from benchmarks.processes import Use
 from benchmarks.wire import Wire, connected
 
 _GENERATOR_SHARE = 0.05
@@ -20,10 +21,17 @@ _KEPT_UP = 0.97
 """An arm that answers a smaller share of what is due does not keep up with the rate."""
 _SETTLE_SECONDS = 0.05
 
-Counter = Callable[[], int]
-"""How many statements PostgreSQL has seen from the service role."""
-DatabaseClock = Callable[[], float]
-"""How many seconds of CPU the backends of PostgreSQL have used."""
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What is read before and after; times are in seconds."""
+
+    statements: Callable[[], int]
+    """Statements that PostgreSQL has seen from the service role."""
+    database_cpu: Callable[[], float]
+    """CPU time of the processes of PostgreSQL."""
+    machine_cpu: Callable[[], float]
+    """CPU time of everything on the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ class Cell:
     full_collections: int
     kept_up: bool
     void: bool
+    cores_elsewhere: float
+    """Cores that processes with no part in the benchmark kept busy meanwhile."""
 
     @property
     def percentiles(self) -> stats.Percentiles | None:
@@ -67,15 +77,27 @@ class Measured:
 def measure(
     arms: Mapping[str, Arm],
     plan: Plan,
-    counter: Counter,
-    database_clock: DatabaseClock,
+    instruments: Instruments,
     say: Callable[[str], None],
 ) -> list[Measured]:
     """Measure every operation of `plan`; the arms take turns in every round."""
     return [
-        _Operation(arms, plan, operation, database_clock, say).measured(counter)
+        _Operation(arms, plan, operation, instruments, say).measured()
         for operation in plan.operations
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    at: float
+    arm: Use
+    database_cpu: float
+    machine_cpu: float
+    own_cpu: float
+
+    @property
+    def elsewhere(self) -> float:
+        return self.machine_cpu - self.own_cpu - self.database_cpu - self.arm.cpu_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +105,16 @@ class _Operation:
     arms: Mapping[str, Arm]
     plan: Plan
     operation: Operation
-    database_clock: DatabaseClock
+    instruments: Instruments
     say: Callable[[str], None]
 
-    def measured(self, counter: Counter) -> Measured:
+    def measured(self) -> Measured:
         plan = self.plan
-        statements = {name: self._statements(arm, counter) for name, arm in self.arms.items()}
+        statements = {name: self._statements(arm) for name, arm in self.arms.items()}
         capacities = {name: self._capacity(arm) for name, arm in self.arms.items()}
         rate = max(1.0, plan.share_of_capacity * min(capacities[CACHED], capacities[OURS]))
-        self.say(f"{self.operation.name}: {rate:.0f} operations a second are offered")
+        found = ", ".join(f"{name} {capacity:.0f}" for name, capacity in capacities.items())
+        self.say(f"{self.operation.name}: {found} a second; {rate:.0f} are offered")
         cells: dict[str, list[Cell]] = {name: [] for name in ARMS}
         retries = dict.fromkeys(ARMS, plan.retries)
         for number in range(plan.rounds):
@@ -105,18 +128,18 @@ class _Operation:
         sizes = {name: len(arm.answers[self.operation.name]) for name, arm in self.arms.items()}
         return Measured(self.operation, rate, capacities, statements, sizes, cells)
 
-    def _statements(self, arm: Arm, counter: Counter) -> float:
-        requests = self.plan.counted_requests
+    def _statements(self, arm: Arm) -> float:
+        requests, sent = self.plan.counted_requests, self.instruments.statements
         with self._connected(arm, 1) as wire:
             # Once first: preparing a statement asks for the types in it.
             wire.exchange()
             # Some statements follow the answer: the end of a transaction, the reset of a session.
             time.sleep(_SETTLE_SECONDS)
-            before = counter()
+            before = sent()
             for _ in range(requests):
                 wire.exchange()
             time.sleep(_SETTLE_SECONDS)
-        return (counter() - before) / requests
+        return (sent() - before) / requests
 
     def _capacity(self, arm: Arm) -> float:
         plan = self.plan
@@ -128,10 +151,8 @@ class _Operation:
 
     def _cell(self, arm: Arm, rate: float, number: int) -> Cell:
         plan = self.plan
-        server = arm.server
         time.sleep(_SETTLE_SECONDS)
-        at_first = server.use()
-        database_at_first = self.database_clock()
+        first = self._reading(arm)
         with self._connected(arm, plan.open_connections) as wire:
             opened = load.open_loop(
                 wire,
@@ -140,24 +161,33 @@ class _Operation:
                 warmup=plan.open_warmup,
                 seed=number,
             )
-        after_open = server.use()
-        database_after_open = self.database_clock()
+        middle = self._reading(arm)
         with self._connected(arm, plan.closed_connections) as wire:
             closed = load.closed_loop(wire, seconds=plan.closed_seconds, warmup=plan.closed_warmup)
-        at_last = server.use()
+        last = self._reading(arm)
         latencies = stats.histogram(opened.latencies)
         lag_p99 = stats.histogram(opened.lags).get_value_at_percentile(99) / 1e6
         p99 = latencies.get_value_at_percentile(99) / 1e6
         return Cell(
             throughput=closed.throughput,
-            closed_cpu=_each(at_last.cpu_seconds - after_open.cpu_seconds, closed),
-            open_cpu=_each(after_open.cpu_seconds - at_first.cpu_seconds, opened),
-            database_cpu=_each(database_after_open - database_at_first, opened),
+            closed_cpu=_each(last.arm.cpu_seconds - middle.arm.cpu_seconds, closed),
+            open_cpu=_each(middle.arm.cpu_seconds - first.arm.cpu_seconds, opened),
+            database_cpu=_each(middle.database_cpu - first.database_cpu, opened),
             latencies=latencies,
             lag_p99=lag_p99,
-            full_collections=at_last.collections[-1] - at_first.collections[-1],
+            full_collections=last.arm.collections[-1] - first.arm.collections[-1],
             kept_up=opened.unanswered == 0 and opened.finished >= _KEPT_UP * opened.due,
             void=lag_p99 > _GENERATOR_SHARE * p99,
+            cores_elsewhere=(last.elsewhere - first.elsewhere) / (last.at - first.at),
+        )
+
+    def _reading(self, arm: Arm) -> "_Reading":
+        return _Reading(
+            at=time.perf_counter(),
+            arm=arm.server.use(),
+            database_cpu=self.instruments.database_cpu(),
+            machine_cpu=self.instruments.machine_cpu(),
+            own_cpu=time.process_time(),
         )
 
     @contextmanager

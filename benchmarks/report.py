@@ -78,6 +78,8 @@ def as_page(run: Run, measured: Sequence[Measured]) -> str:
         "",
         _where(run),
         "",
+        _company(measured),
+        "",
         "| goal | met | found |",
         "|---|---|---|",
         *(_goal(goal) for goal in goals(measured)),
@@ -187,6 +189,7 @@ def _round(cell: Cell) -> dict[str, Any]:
         "full_collections": cell.full_collections,
         "kept_up": cell.kept_up,
         "void": cell.void,
+        "cores_elsewhere": cell.cores_elsewhere,
         "histogram": cell.latencies.encode().decode("ascii"),
     }
 
@@ -198,6 +201,16 @@ def _where(run: Run) -> str:
         f"PostgreSQL {machine['postgresql']}; load before the run {machine['load_before']}; "
         f"{run.plan.rounds} rounds of {run.plan.open_seconds:g} s open loop and "
         f"{run.plan.closed_seconds:g} s closed loop."
+    )
+
+
+def _company(measured: Sequence[Measured]) -> str:
+    cores = [
+        cell.cores_elsewhere for each in measured for cells in each.cells.values() for cell in cells
+    ]
+    return (
+        f"Other processes of the machine kept {stats.middle(cores):.2f} cores busy in the median "
+        f"round, {max(cores):.2f} in the worst."
     )
 
 

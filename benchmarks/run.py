@@ -15,12 +15,10 @@ import orjson
 
 from benchmarks import database, machine, plan, report
 from benchmarks.arms import catalog
-from benchmarks.measure import Measured, measure
+from benchmarks.measure import Instruments, Measured, measure
 from benchmarks.plan import Plan
 from benchmarks.report import Run
 
-_STEPS = 8
-"""Of priority: so far the run is before other processes, and the generator before the run."""
 REPORTS = Path(__file__).with_name("reports")
 
 
@@ -29,9 +27,8 @@ def main() -> int:
     # A termination must unwind, so that servers and folders go with it, as ^C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     core = machine.separate_cores()
-    preferred = machine.raise_priority(_STEPS)
     try:
-        run, measured = run_plan(plan.chosen(os.environ), core, preferred=preferred)
+        run, measured = run_plan(plan.chosen(os.environ), core)
     except KeyboardInterrupt:
         print("interrupted; nothing is written", file=sys.stderr)
         return 130
@@ -39,25 +36,26 @@ def main() -> int:
     return 0
 
 
-def run_plan(chosen: Plan, core: int | None, *, preferred: bool) -> tuple[Run, list[Measured]]:
+def run_plan(chosen: Plan, core: int | None) -> tuple[Run, list[Measured]]:
     """Start the database and the arms, verify that they agree, measure, and stop everything.
 
     The arms run on `core`; this process and PostgreSQL, which share what is left, should be off it.
-    `preferred` says that this process has been put before others.
     """
     commit, uncommitted = machine.commit()
     busy = machine.load()
     with _workspace() as folder, database.seeded(folder / "data") as seeded:
         version = seeded.version()
         with catalog.running(seeded.service_dsn, folder, chosen.operations, core) as arms:
-            if preferred:
-                # The generator shares a core with PostgreSQL and goes first there.
-                machine.raise_priority(_STEPS)
             measured = measure(
                 arms,
                 chosen,
-                seeded.statements,
-                partial(machine.cpu_seconds_of_children, seeded.server.process.pid),
+                Instruments(
+                    statements=seeded.statements,
+                    database_cpu=partial(
+                        machine.cpu_seconds_of_children, seeded.server.process.pid
+                    ),
+                    machine_cpu=machine.busy_seconds,
+                ),
                 _say,
             )
     return (
@@ -69,7 +67,6 @@ def run_plan(chosen: Plan, core: int | None, *, preferred: bool) -> tuple[Run, l
                 **machine.environment(),
                 "postgresql": version,
                 "pinned": core is not None,
-                "preferred": preferred,
                 "load_before": busy,
             },
             plan=chosen,

@@ -110,7 +110,8 @@ class Api:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Api]:
     """Serve the application for `settings` on a free port, with real HTTP."""
-    listener = socket.socket()
+    # With protocol 0 asyncio would leave Nagle's algorithm on, and every answer would wait.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
     config = uvicorn.Config(app.build(settings, {}), lifespan="on", log_config=None)

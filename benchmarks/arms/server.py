@@ -54,6 +54,8 @@ def main() -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        # At a low rate a connection idles longer than the usual five seconds.
+        timeout_keep_alive=300,
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 

@@ -1,10 +1,11 @@
 """Reads `deprecations.yaml` and refuses what breaks its rules."""
 
 import re
+from collections.abc import Hashable
 from datetime import date, timedelta
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -51,6 +52,22 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     records: list[Record]
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice; YAML itself would take the last."""
+
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT001, FBT002 the library's own signature
+    ) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise yaml.constructor.ConstructorError(
+                problem="a key stands twice", problem_mark=node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def default_path() -> Path:
     """The file of this release: beside the packages in a checkout, inside them when installed."""
     packaged = Path(str(resources.files("subgraph") / "deprecations.yaml"))
@@ -64,7 +81,7 @@ def load(path: Path) -> tuple[Deprecation, ...]:
     grace shorter than the policy, and anything named twice.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_EachKeyOnce)  # noqa: S506 a SafeLoader
         parsed = msgspec.convert(content, PolicyFile)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SubgraphError(ErrorCode.DEPRECATIONS_INVALID, f"{path.name}: {error}") from None

@@ -22,6 +22,8 @@ from subgraph.queries.limits import Limits
 from subgraph.queries.model import OperationRequest, OperationResult
 
 _is_awaitable: Any = optimized_is_awaitable
+_LARGEST_NUMBER = 2**53 - 1
+"""The largest integer that every reader of JSON keeps exact; prices have no bound."""
 
 
 class Observer(Protocol):
@@ -153,7 +155,7 @@ class OperationService:
             (load.cost, limits.cost, ErrorCode.COST_LIMIT_EXCEEDED),
         ):
             if count > limit:
-                raise SubgraphError(code, limit=limit, asked=count)
+                raise SubgraphError(code, limit=limit, asked=min(count, _LARGEST_NUMBER))
 
     async def _execute(
         self,

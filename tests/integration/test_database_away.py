@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +75,11 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-async def site(workspace: Path, settings: Settings) -> AsyncIterator[Site]:
-    folder = DataFolder.open(workspace / "outage")
+async def site(settings: Settings) -> AsyncIterator[Site]:
+    place = Path(tempfile.mkdtemp(prefix="ig-outage-")).resolve()
+    # Else the cluster would lie elsewhere, where nobody removes it.
+    place.chmod(0o755)
+    folder = DataFolder.open(place / "data")
     server = await embedded.start(folder, durable=False)
     await migrate.upgrade(server.url(Role.OWNER))
     changed = msgspec.structs.replace(
@@ -91,6 +96,7 @@ async def site(workspace: Path, settings: Settings) -> AsyncIterator[Site]:
         yield made
     await made.server.stop()
     folder.close()
+    shutil.rmtree(place)
 
 
 @pytest.fixture
@@ -184,8 +190,6 @@ async def test_a_request_in_flight_is_answered_when_the_database_crashes(site: S
 async def test_a_database_that_hangs_holds_nobody_and_is_used_again(site: Site) -> None:
     await site.post(TENANT)
     cluster = site.folder.path / "postgres" / "cluster"
-    if not cluster.exists():
-        cluster = Path(os.fsdecode(site.folder.read_private("postgres-home") or b"")) / "cluster"
     processes = survivors.processes(cluster, cluster.stat().st_uid)
     assert processes
     for pid in processes:

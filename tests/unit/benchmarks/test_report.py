@@ -25,6 +25,7 @@ def cell(cost: float, **changes: object) -> Cell:
         full_collections=0,
         kept_up=True,
         void=False,
+        cores_elsewhere=0.1,
     )
     return dataclasses.replace(made, **changes)
 
@@ -49,7 +50,7 @@ SLOWER = {BARE: 0.1, STOCK: 5.0, CACHED: 2.0, OURS: 2.2}
 def made_run() -> run.Run:
     environment = {
         **machine.environment(), "postgresql": "18.6", "pinned": True,
-        "preferred": True, "load_before": [0.1, 0.1, 0.1],
+        "load_before": [0.1, 0.1, 0.1],
     }  # fmt: skip
     return run.Run(date(2026, 11, 23), "abc1234", False, environment, plan.STANDARD)
 

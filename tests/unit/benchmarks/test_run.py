@@ -23,13 +23,13 @@ tiny = dataclasses.replace(
     closed_seconds=0.1, closed_warmup=0.0, calibration_seconds=0.1, counted_requests=10,
     retries=0, share_of_capacity=0.1,
 )
-made, measured = run.run_plan(tiny, None, preferred=False)
+made, measured = run.run_plan(tiny, None)
 print(json.dumps(report.as_data(made, measured)))
 """
 LONG = """
 from benchmarks import plan, run
 
-print(run.run_plan(plan.FULL, None, preferred=False))
+print(run.run_plan(plan.FULL, None))
 """
 ROOT = Path(__file__).parents[3]
 

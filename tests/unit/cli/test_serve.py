@@ -56,19 +56,6 @@ def test_an_unsafe_role_ends_the_start_of_several_workers_too(
         assert answers(f"{url}/healthz") is None
 
 
-def test_records_that_break_a_rule_end_the_start_of_several_workers(
-    scratch: Scratch, tmp_path: Path
-) -> None:
-    broken = tmp_path / "deprecations.yaml"
-    broken.write_text("nonsense: [")
-    environment = {"IG_DEPRECATIONS_FILE": str(broken)}
-    with serve(scratch.url(Role.SERVICE), tmp_path, "--workers", "2", **environment) as (
-        command, _,
-    ):  # fmt: skip
-        assert command.wait() == 1
-        assert "DEPRECATIONS_INVALID" in command.said
-
-
 def test_several_workers_serve_and_end_with_a_killed_supervisor(
     scratch: Scratch, tmp_path: Path
 ) -> None:
@@ -100,12 +87,6 @@ def test_a_taken_port_is_told_and_a_signal_ends_the_first_in_order(
         first.process.terminate()
         first.wait()
         assert "Application shutdown complete" in first.said
-
-
-def test_an_address_that_there_is_not_is_told(scratch: Scratch, tmp_path: Path) -> None:
-    with serve(scratch.url(Role.SERVICE), tmp_path, IG_HOST="no.such.host.invalid") as (command, _):
-        assert command.wait() == 1
-        assert "ig: SETTINGS_INVALID: no such address" in command.said
 
 
 def test_started_before_the_database_it_becomes_ready_by_itself(
@@ -162,19 +143,3 @@ async def test_a_managed_server_is_set_up_by_commands_alone(
         for member in members.values():
             await connection.execute(f"DROP ROLE IF EXISTS {member}")
         await connection.close()
-
-
-@pytest.mark.parametrize(
-    ("dsn", "code"),
-    [
-        ("postgresql://a@/postgres?host=/nonexistent", "DATABASE_UNAVAILABLE"),
-        ("nonsense", "SETTINGS_INVALID"),
-    ],
-)
-def test_roles_on_a_server_that_cannot_be_reached_are_refused(
-    tmp_path: Path, dsn: str, code: str
-) -> None:
-    roles = ["db", "roles", "--admin-url", dsn, "--database", "x"]
-    with ig(roles, tmp_path / "roles", {}) as command:
-        assert command.wait() == 1
-        assert command.said.startswith(f"ig: {code}: ")

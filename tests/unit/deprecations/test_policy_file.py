@@ -82,6 +82,7 @@ BAD_FILES: dict[str, object] = {
     "broken YAML": "version: [1",
     "YAML that makes objects": "!!python/object/apply:os.getcwd []",
     "a day that does not exist": "version: 1\npolicy: 2026-02-30\nrecords: []\n",
+    "a key twice": "version: 1\nversion: 1\npolicy: {min_window_days: 1, grace_days: 1}\nrecords: []\n",
     "two documents": "version: 1\n---\nversion: 1\n",
 }
 

@@ -68,7 +68,7 @@ class Root:
     def echo(self, info: object, text: str | None = None) -> str | None:
         return text
 
-    async def item(self, info: Any, id: str) -> str:  # noqa: A002 - the argument's name
+    async def item(self, info: Any, id: str) -> str:
         return await info.context.load(id)
 
     def huge(self, info: object) -> int:
@@ -282,7 +282,7 @@ def listening(serve: Callable[..., Site]) -> Callable[..., AbstractAsyncContextM
         config = uvicorn.Config(serve(**parts).application, log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([listener]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
+        while not server.started:
             await asyncio.sleep(0.001)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
