@@ -154,7 +154,7 @@ async def _refuse_unsafe_role(database: Database) -> None:
     try:
         await database.revision()
     except SubgraphError as error:
-        if error.code is ErrorCode.DATABASE_ROLE_UNSAFE:
+        if error.code in (ErrorCode.DATABASE_ROLE_UNSAFE, ErrorCode.SETTINGS_INVALID):
             raise
         _log.warning("the database does not answer yet; /readyz says when it does")
 

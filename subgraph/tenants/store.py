@@ -119,11 +119,9 @@ async def dataset_by_slug(transaction: Transaction, tenant: str, slug: str) -> D
 
 
 async def relation(transaction: Transaction, name: str) -> Row | None:
-    """What the catalogue says of a relation: its columns, and how its rows are guarded."""
+    """What the catalogue says of a relation: its columns, and whether the service may read it."""
     return await transaction.row(
-        "SELECT c.relkind, c.relrowsecurity AND c.relforcerowsecurity AS forced,"
-        " has_table_privilege('ig_service', c.oid, 'SELECT') AS readable,"
-        " EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid) AS guarded,"
+        "SELECT has_table_privilege('ig_service', c.oid, 'SELECT') AS readable,"
         " (SELECT json_object_agg(a.attname, format_type(a.atttypid, NULL))"
         "  FROM pg_attribute a"
         "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns"

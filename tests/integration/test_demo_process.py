@@ -29,8 +29,6 @@ from tests.unit.cli.processes import (
     status,
 )
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 KEYS = {"url", "portal", "tenants", "gatewaySecret", "tokens"}
 TOKENS = {
     "viewer", "operator", "approver1", "approver2", "auditor", "platform", "otherTenantViewer",

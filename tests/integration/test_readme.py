@@ -12,8 +12,6 @@ from tests.integration.stack import Stack, whole_stack
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
-pytestmark = pytest.mark.xdist_group("gateway")
-
 
 @pytest.fixture(scope="module")
 def stack(served: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:

@@ -16,8 +16,6 @@ from tests.conftest import free_port
 from tests.unit.cli.processes import Command, alive, answers, descendants, ig, status
 from tests.unit.db.scratch import Scratch, scratch_database
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 @pytest.fixture(scope="module")
 async def scratch(postgres: EmbeddedServer) -> AsyncIterator[Scratch]:
