@@ -20,6 +20,8 @@ _GENERATOR_SHARE = 0.05
 _KEPT_UP = 0.97
 """An arm that answers a smaller share of what is due does not keep up with the rate."""
 _SETTLE_SECONDS = 0.05
+_AFTERTHOUGHT_SECONDS = 0.3
+"""Some statements follow the answer: the end of a transaction, the reset of a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +135,11 @@ class _Operation:
         with self._connected(arm, 1) as wire:
             # Once first: preparing a statement asks for the types in it.
             wire.exchange()
-            # Some statements follow the answer: the end of a transaction, the reset of a session.
-            time.sleep(_SETTLE_SECONDS)
+            time.sleep(_AFTERTHOUGHT_SECONDS)
             before = sent()
             for _ in range(requests):
                 wire.exchange()
-            time.sleep(_SETTLE_SECONDS)
+            time.sleep(_AFTERTHOUGHT_SECONDS)
         return (sent() - before) / requests
 
     def _capacity(self, arm: Arm) -> float:

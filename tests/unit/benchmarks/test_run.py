@@ -33,6 +33,8 @@ print(run.run_plan(plan.FULL, None))
 """
 ROOT = Path(__file__).parents[3]
 
+pytestmark = pytest.mark.xdist_group("benchmarks")
+
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:
