@@ -8,9 +8,11 @@ from dataloaders.datasets import (
     dataset_loader,
     dataset_page_loader,
 )
+from dataloaders.ledger import EventLoader, InclusionLoader, event_loader, inclusion_loader
 from dataloaders.tenants import TenantLoader, tenant_loader
 from dataloaders.visibility import Visibility
 from subgraph.db.service import Database
+from subgraph.ledger.reading import LedgerReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +22,18 @@ class Loaders:
     tenants: TenantLoader
     datasets: DatasetLoader
     dataset_pages: DatasetPageLoader
+    ledger_events: EventLoader
+    inclusions: InclusionLoader
 
     @classmethod
-    def of(cls, database: Database, visibility: Visibility) -> "Loaders":
+    def of(cls, database: Database, reader: LedgerReader, visibility: Visibility) -> "Loaders":
         """The loaders for one caller."""
         return cls(
             tenants=tenant_loader(database, visibility),
             datasets=dataset_loader(database, visibility),
             dataset_pages=dataset_page_loader(database, visibility),
+            ledger_events=event_loader(reader, visibility),
+            inclusions=inclusion_loader(reader),
         )
 
     def forget(self) -> None:
@@ -35,3 +41,5 @@ class Loaders:
         self.tenants.forget()
         self.datasets.forget()
         self.dataset_pages.forget()
+        self.ledger_events.forget()
+        self.inclusions.forget()

@@ -26,3 +26,9 @@ class Visibility:
         asked = tuple(sorted(set(tenants)))
         decision = await self.policy.decide(PolicyRequest(self.principal, action, asked))
         return decision.tenants
+
+    async def deployment(self, action: str) -> bool:
+        """Whether the caller may take `action` on the deployment. Raises `POLICY_UNAVAILABLE`."""
+        if self.principal is None:
+            return False
+        return (await self.policy.decide(PolicyRequest(self.principal, action))).allowed

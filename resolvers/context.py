@@ -11,6 +11,7 @@ from subgraph.db.cursors import CursorCodec
 from subgraph.deprecations.service import DeprecationRegister
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import Access
+from subgraph.ledger.reading import LedgerReader
 from subgraph.policy.model import PolicyRequest, Principal
 from subgraph.tenants.regions import RegionRegistry
 from subgraph.tenants.service import TenantService
@@ -32,6 +33,7 @@ class Services:
     regions: RegionRegistry
     deprecations: DeprecationRegister
     cursors: CursorCodec
+    ledger: LedgerReader
     sdl: str
 
 

@@ -8,12 +8,16 @@ from resolvers.callers import Caller
 from resolvers.connections import After, Connection, First, checked_first, page_of, position
 from resolvers.context import Info
 from resolvers.deprecations import Deprecation
+from resolvers.ledger import Ledger
+from resolvers.signatures import KeyPurpose, VerificationKey
 from resolvers.tenants import Tenant, tenant_of
 from subgraph.db.cursors import ListIdentity
 from subgraph.deprecations import model as deprecations
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.federation.access import AUTHENTICATED, PUBLIC
+from subgraph.federation.access import AUTHENTICATED, PUBLIC, deployment_scope
 from subgraph.federation.declare import attribute, field, object_type
+from subgraph.ledger import model
+from subgraph.policy.scopes import Scope
 
 
 @object_type(access=PUBLIC, name="_Service")
@@ -78,3 +82,40 @@ class Query:
             of=identity,
             place=lambda record: record.id,
         )
+
+    @field(access=PUBLIC, paged=True)
+    async def verification_keys(
+        self,
+        info: Info,
+        key_ids: Annotated[
+            list[str] | None, strawberry.argument(description="Only these keys.")
+        ] = None,
+        purpose: Annotated[
+            KeyPurpose | None, strawberry.argument(description="Only keys of this purpose.")
+        ] = None,
+        first: First = 50,
+        after: After = None,
+    ) -> Connection[VerificationKey] | None:
+        """The public keys to verify signatures with, oldest first."""
+        checked_first(first)
+        services = info.context.services
+        wanted = [purpose] if purpose is not None else list(KeyPurpose)
+        found = await services.ledger.keys(*(model.KeyPurpose(item.value) for item in wanted))
+        keys = [key for key in found if key_ids is None or key.key_id in key_ids]
+        identity = ListIdentity("verificationKeys", "", "key")
+        behind = position(services.cursors, identity, after)
+        places = [key.key_id for key in keys]
+        start = places.index(str(behind)) + 1 if behind in places else 0
+        return page_of(
+            [VerificationKey.of(key) for key in keys[start : start + first + 1]],
+            first=first,
+            after=after,
+            cursors=services.cursors,
+            of=identity,
+            place=lambda key: key.key_id,
+        )
+
+    @field(access=deployment_scope(Scope.LEDGER_DEPLOYMENT))
+    async def deployment_ledger(self, info: Info) -> Ledger | None:
+        """The log of the deployment: keys, deprecations and the tenants' checkpoints."""
+        return await Ledger.read(None, info.context)

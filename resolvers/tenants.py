@@ -8,6 +8,7 @@ import strawberry
 from resolvers.connections import After, Connection, First, checked_first, page_of, position
 from resolvers.context import Info, RequestContext
 from resolvers.datasets import Dataset
+from resolvers.ledger import Ledger
 from resolvers.regions import Region, region_of
 from subgraph.db import ids
 from subgraph.db.cursors import ListIdentity
@@ -72,6 +73,11 @@ class Tenant:
             return None
         found = await info.context.loaders.datasets.load((entity.tenant, entity.key))
         return None if found is None else Dataset.of(found)
+
+    @field(access=scope(Scope.LEDGER_READ))
+    async def ledger(self, info: Info) -> Ledger | None:
+        """The log of what happened to the tenant."""
+        return await Ledger.read(self.record.tenant_id, info.context)
 
     @classmethod
     def of(cls, tenant: model.Tenant) -> "Tenant":

@@ -4,11 +4,12 @@ Nothing else wires one part of the service to another.
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -23,12 +24,15 @@ from subgraph.db import migrate
 from subgraph.db.cursors import CursorCodec
 from subgraph.db.service import Database
 from subgraph.deprecations import policy_file
+from subgraph.deprecations.model import Deprecation
+from subgraph.deprecations.publication import Publication
 from subgraph.deprecations.service import DeprecationRegister
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.http import authentication, graphiql
 from subgraph.http.authentication import Caller
 from subgraph.http.endpoint import GraphQLEndpoint
 from subgraph.http.server import create_app
+from subgraph.ledger.runtime import LedgerRuntime
 from subgraph.policy import service as policy
 from subgraph.policy.model import PolicyDecisionPoint
 from subgraph.queries.limits import Limits
@@ -61,6 +65,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
     database = Database.for_service(configured.database_url, configured, observed.statement_span)
     observed.observe_pool("service", lambda: (database.size, database.idle))
     regions = RegionRegistry.load()
+    recording = LedgerRuntime(configured, database)
     decisions = policy.build(configured)
     authenticator = authentication.build(configured)
     records = policy_file.load(_deprecations(configured))
@@ -77,9 +82,10 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
         authenticator,
         _ContextFactory(
             Services(
-                tenants=TenantService(database, regions),
+                tenants=TenantService(database, regions, recording.ledger),
                 regions=regions,
                 deprecations=DeprecationRegister(records),
+                ledger=recording.reader,
                 cursors=CursorCodec(configured.cursor_key or secrets.token_hex(32)),
                 sdl=served.sdl,
             ),
@@ -101,6 +107,8 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
             await database.open()
             parts.push_async_callback(database.close)
             await _refuse_unsafe_role(database)
+            parts.push_async_callback(recording.close)
+            await parts.enter_async_context(_recording(recording, database, records))
             watcher = asyncio.create_task(observed.watch_event_loop())
             parts.callback(watcher.cancel)
             gc.collect()
@@ -115,7 +123,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
             return {"database": error.code.name}
         if current != migrate.head():
             return {"database": ErrorCode.DATABASE_NOT_MIGRATED.name}
-        return {"database": "ok"}
+        return {"database": "ok", "ledger": recording.status()}
 
     return create_app(endpoint, readiness, observed.metrics_page, lifespan=lifespan)
 
@@ -145,9 +153,32 @@ class _ContextFactory:
             client=client,
             via_gateway=caller.via_gateway,
             production=self._production,
-            loaders=Loaders.of(self._database, visibility),
+            loaders=Loaders.of(self._database, self._services.ledger, visibility),
             services=self._services,
         )
+
+
+@asynccontextmanager
+async def _recording(
+    recording: LedgerRuntime, database: Database, records: Sequence[Deprecation]
+) -> AsyncIterator[None]:
+    """Keep the ledger running; what is away is waited for in the background."""
+    publication = Publication(database, recording.ledger, recording.reader)
+
+    async def started() -> None:
+        await publication.publish(records)
+
+    try:
+        await recording.start()
+    except SubgraphError as error:
+        _log.warning("the ledger records nothing yet (%s); /readyz says when it does", error)
+    running = asyncio.create_task(recording.run(started))
+    try:
+        yield
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
 
 
 async def _refuse_unsafe_role(database: Database) -> None:

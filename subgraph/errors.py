@@ -163,6 +163,61 @@ class ErrorCode(Enum):
         "Ask the operator to provision it.",
     )
 
+    LEDGER_INVALID = (
+        422,
+        "A ledger, or something that is to prove a part of it, does not verify.",
+        "The finding names what is wrong; docs/ledger.md explains it.",
+    )
+
+    # --- keys and witness
+    KEY_UNAVAILABLE = (
+        503,
+        "The holder of a key did not answer, or not in time.",
+        "Try again; the operator checks the provider or the device.",
+    )
+    KEY_ACCESS_DENIED = (
+        503,
+        "The holder of a key refuses the service's credentials.",
+        "The operator mends the credentials and starts the service again.",
+    )
+    KEY_NOT_FOUND = (
+        503,
+        "There is no key at the configured address.",
+        "The operator mends the address, or makes the key.",
+    )
+    KEY_UNUSABLE = (
+        503,
+        "The key is not one that the service may use.",
+        "The operator does what the message says.",
+    )
+    KEY_CLOSED = (503, "The key was given back: the service is stopping.", "Try again.")
+    WITNESS_UNAVAILABLE = (
+        503,
+        "The witness did not answer, or not in time.",
+        "Try again; the operator checks the witness.",
+    )
+    WITNESS_REFUSED = (
+        503,
+        "The witness does not cosign this checkpoint.",
+        "The operator compares the witness's configuration with the service's.",
+    )
+    LEDGER_BEHIND_WITNESS = (
+        503,
+        "The ledger is older than what the witness has cosigned: a backup was restored.",
+        "The operator follows docs/witness.md.",
+    )
+    LEDGER_FORKED = (
+        503,
+        "The ledger does not continue what the witness has cosigned.",
+        "The operator keeps both checkpoints as evidence and follows docs/witness.md.",
+    )
+
+    LEDGER_EQUIVOCATION = (
+        409,
+        "An event with this id is in the ledger, and says something else.",
+        "Send an event once, or give the other one an id of its own.",
+    )
+
     # --- faults
     DATABASE_UNAVAILABLE = (
         503,
@@ -173,6 +228,16 @@ class ErrorCode(Enum):
         504,
         "The operation took longer than its deadline.",
         "Ask for less, or try again.",
+    )
+    LEDGER_KEY_UNAVAILABLE = (
+        503,
+        "This process holds no delegated key that is valid now, so it can record nothing.",
+        "Try again; the operator checks the root signer and the clock.",
+    )
+    CHECKPOINT_UNAVAILABLE = (
+        503,
+        "No checkpoint can be signed now; what needs one was refused and nothing has changed.",
+        "Try again; the operator checks the root signer and the witness.",
     )
     OVERLOADED = (503, "The service sheds load.", "Try again after the time in `Retry-After`.")
     INTERNAL_ERROR = (500, "A fault of this service.", "Report the `requestId`.")
@@ -187,6 +252,16 @@ class ErrorCode(Enum):
         500,
         "Another process runs on this data folder.",
         "Stop it, or choose another folder.",
+    )
+    WITNESS_STATE_IN_USE = (
+        500,
+        "Another witness runs on this state file.",
+        "Stop it; a state file serves one witness.",
+    )
+    WITNESS_STATE_INVALID = (
+        500,
+        "The witness's state file cannot be trusted.",
+        "Do what the message says; see docs/witness.md.",
     )
     DATA_FOLDER_UNUSABLE = (500, "The data folder cannot be used.", "Do what the message says.")
     PORT_IN_USE = (500, "The port is taken.", "Stop what listens there, or choose another port.")

@@ -129,6 +129,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Count, Meta(description="operations a process runs at once before it sheds load")
     ] = 512
 
+    ledger_origin: Annotated[
+        str, Meta(description="first part of the ledgers' names; never changes once they exist")
+    ] = "governance-subgraph.local"
+    ledger_root_key: Annotated[
+        str | None,
+        Meta(
+            description="key that signs checkpoints and delegations, `file:/path.pem` or `pkcs11:...`; none makes one in the data folder (development)"
+        ),
+    ] = None
+    witness_url: Annotated[
+        str | None,
+        Meta(description="address of the witness, or `off`; production must say which"),
+    ] = None
+    witness_verifiers_file: Annotated[
+        str | None, Meta(description="verifier keys of the witness, as `ig witness` writes them")
+    ] = None
+    checkpoint_seconds: Annotated[
+        float, Meta(gt=0, description="time between two checkpoints of a growing ledger")
+    ] = 10.0
+    checkpoint_events: Annotated[
+        Count, Meta(description="events after which a ledger is signed at once")
+    ] = 1_000
+    process_key_hours: Annotated[
+        int, Meta(ge=1, le=168, description="lifetime of a process's signing key")
+    ] = 24
+
     deprecations_file: Annotated[
         str | None, Meta(description="lifecycle records; none takes the file of this release")
     ] = None
@@ -150,6 +176,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def algorithms(self) -> tuple[str, ...]:
         """The allowed signature algorithms."""
         return tuple(name.strip() for name in self.jwt_algorithms.split(",") if name.strip())
+
+    @property
+    def witness(self) -> str | None:
+        """The address of the witness; None when there is none."""
+        return None if self.witness_url == "off" else self.witness_url
 
     @property
     def data_path(self) -> Path:
@@ -221,6 +252,10 @@ def _check(settings: Settings) -> None:
             ErrorCode.SETTINGS_INVALID,
             "IG_JWT_ALGORITHMS: only asymmetric algorithms may be allowed",
         )
+    if settings.witness and not settings.witness_verifiers_file:
+        raise SubgraphError(
+            ErrorCode.SETTINGS_INVALID, "IG_WITNESS_URL needs IG_WITNESS_VERIFIERS_FILE"
+        )
     if not settings.production:
         return
     needed = {
@@ -229,6 +264,8 @@ def _check(settings: Settings) -> None:
         "IG_GATEWAY_SECRET": settings.gateway_secret,
         "IG_JWT_JWKS_URL (or IG_JWT_PUBLIC_KEY_FILE)": settings.jwt_jwks_url
         or settings.jwt_public_key_file,
+        "IG_LEDGER_ROOT_KEY": settings.ledger_root_key,
+        "IG_WITNESS_URL (an address or off)": settings.witness_url,
     }
     missing = [name for name, value in needed.items() if not value]
     if missing:

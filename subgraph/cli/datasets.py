@@ -4,6 +4,7 @@ import argparse
 import os
 
 from subgraph import settings
+from subgraph.cli import running
 from subgraph.db import ids
 from subgraph.db.ids import IdKind
 from subgraph.errors import ErrorCode, SubgraphError
@@ -37,7 +38,7 @@ def _show(source: Source) -> None:
 
 
 def _system_url() -> str:
-    url = settings.load(os.environ).database_system_url
+    url = running.reachable(settings.load(os.environ)).database_system_url
     if url is None:
         raise SubgraphError(ErrorCode.SETTINGS_INVALID, "IG_DATABASE_SYSTEM_URL is not set")
     return url

@@ -16,6 +16,7 @@ from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.http import development_tokens
 from subgraph.http.demo_personas import personas
+from subgraph.ledger.runtime import LedgerRuntime
 from subgraph.telemetry import configure_logging
 from subgraph.tenants import demo, demo_data
 
@@ -56,13 +57,17 @@ async def _load(running: Running) -> None:
     assert configured.database_system_url is not None
     database = Database.for_service(configured.database_url, configured)
     await database.open()
+    recording = LedgerRuntime(configured, database)
     try:
+        await recording.start()
         await demo.load(
             database,
+            recording.ledger,
             owner_dsn=configured.database_owner_url,
             system_dsn=configured.database_system_url,
         )
     finally:
+        await recording.close()
         await database.close()
 
 

@@ -14,9 +14,11 @@ GROUPS: Mapping[str, str] = {
     "serve": "run the server",
     "db": "migrate the database and make its roles",
     "datasets": "provision the relations that data sets are registered from",
+    "ledger": "verify what was exported from the ledger",
     "regions": "list the region registry",
     "sdl": "print the schema, or check it",
     "token": "mint a development token",
+    "witness": "cosign the checkpoints of a log that does not forget",
 }
 
 

@@ -10,7 +10,8 @@ from uvicorn.supervisors import Multiprocess
 
 from subgraph import settings
 from subgraph.cli.arguments import workers
-from subgraph.cli.stack import Stack, listen
+from subgraph.cli.listening import listen
+from subgraph.cli.stack import Stack
 from subgraph.settings import Settings
 from subgraph.telemetry import configure_logging, log_config
 

@@ -21,11 +21,12 @@ from http import HTTPStatus
 
 import msgspec
 
+from subgraph.cli import running
+from subgraph.cli.listening import listen
 from subgraph.db import embedded, launch, migrate
 from subgraph.db.datafolder import DataFolder
 from subgraph.db.embedded import EmbeddedServer
 from subgraph.db.roles import Role
-from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.http import development_tokens
 from subgraph.settings import Settings
 
@@ -96,34 +97,17 @@ class Stack:
             parts.push_async_callback(database.stop)
             settings = complete(self._settings, folder, database)
             assert settings.database_owner_url is not None
+            running.describe(folder, settings)
+            parts.callback(running.forget, folder)
             await migrate.upgrade(settings.database_owner_url)
-            running = Running(folder, settings, _address(listener))
-            await self._prepare(running)
+            state = Running(folder, settings, _address(listener))
+            await self._prepare(state)
             server = _start_server(settings, listener, self._workers)
             parts.push_async_callback(_stop, server)
-            if not await _answers(running, server, stopping):
+            if not await _answers(state, server, stopping):
                 return 0 if stopping.is_set() else 1
-            await self._ready(running)
+            await self._ready(state)
             return await _wait(server, database, stopping)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound, listening socket. Raises `PORT_IN_USE`, or `SETTINGS_INVALID` for a bad address."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror:
-        raise SubgraphError(ErrorCode.SETTINGS_INVALID, f"no such address: {host}") from None
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        message = f"cannot listen on {host}:{port}: {error.strerror}"
-        raise SubgraphError(ErrorCode.PORT_IN_USE, message) from None
-    listener.set_inheritable(True)
-    return listener
 
 
 def _address(listener: socket.socket) -> str:

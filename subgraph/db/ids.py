@@ -10,8 +10,8 @@ from enum import Enum
 from uuid import UUID
 
 _VERSION = 1
-_TO_URL = str.maketrans("+/", "-_")
-_FROM_URL = str.maketrans("-_", "+/")
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
 _LONGEST = 128
 _TENANT_AT = 18
 """Where the tenant begins: behind the version, the kind and the 16 bytes of the key."""
@@ -22,6 +22,7 @@ class IdKind(Enum):
 
     DATASET = 1
     DATASET_SOURCE = 2
+    LEDGER_EVENT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def decode(kind: IdKind, text: str) -> EntityId | None:
     if len(text) > _LONGEST or not text.isascii():
         return None
     try:
-        raw = a2b_base64(text.translate(_FROM_URL) + "=" * (-len(text) % 4))
+        raw = a2b_base64(text.encode().translate(_FROM_URL) + b"=" * (-len(text) % 4))
         tenant = raw[_TENANT_AT:].decode()
     except ValueError:
         return None
@@ -56,4 +57,4 @@ def decode(kind: IdKind, text: str) -> EntityId | None:
 
 
 def _text(raw: bytes) -> str:
-    return b2a_base64(raw, newline=False).decode().translate(_TO_URL).rstrip("=")
+    return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=").decode()

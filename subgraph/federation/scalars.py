@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import NewType
 
@@ -12,7 +12,14 @@ from strawberry.types.scalar import ScalarDefinition
 Digest = NewType("Digest", str)
 """A SHA-256 digest as text: `sha256:` and 64 lower-case hexadecimal digits."""
 
+UInt64 = NewType("UInt64", int)
+"""An unsigned number that outgrows `Int`: a decimal string to clients."""
+
+JSON = NewType("JSON", object)
+"""A JSON value."""
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_UINT64 = re.compile(r"0|[1-9]\d{0,18}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -30,6 +37,25 @@ def _parse_date(value: object) -> date:
     return date.fromisoformat(value)
 
 
+def _parse_uint64(value: object) -> int:
+    if not isinstance(value, str) or not _UINT64.fullmatch(value) or int(value) >= 1 << 63:
+        message = "a UInt64 is a string of decimal digits"
+        raise ValueError(message)
+    return int(value)
+
+
+def _write_moment(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _parse_moment(value: object) -> datetime:
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    if moment is None or moment.tzinfo is None:
+        message = "a DateTime is RFC 3339 with an offset"
+        raise ValueError(message)
+    return moment.astimezone(UTC)
+
+
 SCALARS: Mapping[object, ScalarDefinition] = MappingProxyType(
     {
         date: strawberry.scalar(
@@ -38,6 +64,26 @@ SCALARS: Mapping[object, ScalarDefinition] = MappingProxyType(
             specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
             serialize=date.isoformat,
             parse_value=_parse_date,
+        ),
+        datetime: strawberry.scalar(
+            name="DateTime",
+            description="A moment in UTC, RFC 3339.",
+            specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+            serialize=_write_moment,
+            parse_value=_parse_moment,
+        ),
+        UInt64: strawberry.scalar(
+            name="UInt64",
+            description="An unsigned number as a string of decimal digits.",
+            serialize=str,
+            parse_value=_parse_uint64,
+        ),
+        JSON: strawberry.scalar(
+            name="JSON",
+            description="A JSON value.",
+            specified_by_url="https://www.rfc-editor.org/rfc/rfc8259",
+            serialize=lambda value: value,
+            parse_value=lambda value: value,
         ),
         Digest: strawberry.scalar(
             name="Digest",

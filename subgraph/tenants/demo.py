@@ -6,6 +6,7 @@ from subgraph.db import ids
 from subgraph.db.ids import IdKind
 from subgraph.db.operator import operator_transaction
 from subgraph.db.service import Database, Transaction
+from subgraph.ledger.service import Ledger
 from subgraph.tenants import demo_data, store
 from subgraph.tenants.model import DatasetRegistration
 from subgraph.tenants.provisioning import provision
@@ -17,9 +18,9 @@ _OPERATOR = "demo-operator"
 _OF_TENANT = "tenant_id = current_setting('ig.tenant', true)"
 
 
-async def load(database: Database, *, owner_dsn: str, system_dsn: str) -> None:
+async def load(database: Database, ledger: Ledger, *, owner_dsn: str, system_dsn: str) -> None:
     """Load what is missing; a second run changes nothing. `database` is the service role's."""
-    service = TenantService(database, RegionRegistry.load())
+    service = TenantService(database, RegionRegistry.load(), ledger)
     for tenant in demo_data.TENANTS:
         await service.register_tenant(tenant, by=_OPERATOR)
     described = demo_data.DATASET

@@ -1,4 +1,4 @@
-"""Registers tenants and data sets."""
+"""Registers tenants and data sets, each with an event in the tenant's ledger."""
 
 from uuid import UUID, uuid4
 
@@ -6,8 +6,10 @@ from subgraph.db import ids
 from subgraph.db.ids import IdKind
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode
+from subgraph.ledger.service import Ledger
 from subgraph.tenants import store
 from subgraph.tenants.errors import InvalidRegistration
+from subgraph.tenants.events import dataset_registered, tenant_registered
 from subgraph.tenants.model import (
     Dataset,
     DatasetRegistration,
@@ -24,9 +26,10 @@ _FIRST_VERSION = "1"
 class TenantService:
     """Registers tenants and data sets; a repeated, equal registration answers what stands."""
 
-    def __init__(self, database: Database, regions: RegionRegistry) -> None:
+    def __init__(self, database: Database, regions: RegionRegistry, ledger: Ledger) -> None:
         self._database = database
         self._regions = regions
+        self._ledger = ledger
 
     async def register_tenant(self, wanted: TenantRegistration, *, by: str) -> Tenant:
         """Register a tenant on behalf of the subject `by`.
@@ -39,6 +42,8 @@ class TenantService:
         tenant = Tenant(wanted.tenant_id, wanted.name, wanted.home_region, allowed)
         async with self._database.transaction(tenant.tenant_id) as transaction:
             registered = await store.insert_tenant(transaction, tenant, by=by)
+            if registered:
+                await self._ledger.append(transaction, tenant_registered(tenant, by=by))
         if registered:
             return tenant
         standing = await store.tenants(self._database, [tenant.tenant_id])
@@ -81,6 +86,7 @@ class TenantService:
         )
         async with self._database.transaction(tenant) as transaction:
             if await store.insert_dataset(transaction, dataset, by=by):
+                await self._ledger.append(transaction, dataset_registered(dataset, by=by))
                 return dataset
             standing = await store.dataset_by_slug(transaction, tenant, dataset.slug)
         if standing is None or not dataset.describes_the_same(standing):

@@ -271,6 +271,8 @@ def test_production_mode_is_refused(place: Path) -> None:
         "IG_CURSOR_KEY": "c" * 32,
         "IG_GATEWAY_SECRET": "g" * 32,
         "IG_JWT_JWKS_URL": "https://example.org/jwks.json",
+        "IG_LEDGER_ROOT_KEY": "file:/root.pem",
+        "IG_WITNESS_URL": "off",
     }
     with ig(["demo", "--data-dir", str(place / "data")], place / "log", production) as command:
         assert command.wait() == 1

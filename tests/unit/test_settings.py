@@ -16,6 +16,8 @@ PRODUCTION = {
     "IG_CURSOR_KEY": SECRET,
     "IG_GATEWAY_SECRET": SECRET,
     "IG_JWT_JWKS_URL": "https://issuer.example/jwks",
+    "IG_LEDGER_ROOT_KEY": "pkcs11:token=ledger",
+    "IG_WITNESS_URL": "off",
 }
 
 
@@ -144,6 +146,8 @@ def test_secrets_are_not_told_when_another_setting_is_wrong(wrong: dict[str, str
         ("IG_CURSOR_KEY", "IG_CURSOR_KEY"),
         ("IG_GATEWAY_SECRET", "IG_GATEWAY_SECRET"),
         ("IG_JWT_JWKS_URL", "IG_JWT_JWKS_URL (or IG_JWT_PUBLIC_KEY_FILE)"),
+        ("IG_LEDGER_ROOT_KEY", "IG_LEDGER_ROOT_KEY"),
+        ("IG_WITNESS_URL", "IG_WITNESS_URL (an address or off)"),
     ],
 )
 def test_production_does_not_start_without_its_secrets(missing: str, named: str) -> None:
@@ -152,7 +156,12 @@ def test_production_does_not_start_without_its_secrets(missing: str, named: str)
 
 
 def test_production_names_all_that_is_missing() -> None:
-    assert refusal({"IG_MODE": "production"}).count(",") == 3
+    assert refusal({"IG_MODE": "production"}).count(",") == 5
+
+
+def test_a_witness_is_named_with_what_it_is_verified_with() -> None:
+    assert "IG_WITNESS_VERIFIERS_FILE" in refusal({"IG_WITNESS_URL": "https://witness.example"})
+    assert load({"IG_WITNESS_URL": "off"}).witness is None
 
 
 @pytest.mark.parametrize("key", ["IG_JWT_JWKS_URL", "IG_JWT_PUBLIC_KEY_FILE"])
@@ -186,7 +195,7 @@ def test_default_in_the_table_is_the_one_in_force(row: tuple[str, str, str]) -> 
 
 
 def test_no_default_is_a_secret() -> None:
-    secret = [row for row in describe() if "SECRET" in row[0] or "KEY" in row[0]]
+    secret = [row for row in describe() if "SECRET" in row[0] or row[0].endswith("_KEY")]
     assert {default for _, default, _ in secret} == {""}
 
 

@@ -44,6 +44,8 @@ def test_it_refuses_in_production(
         "IG_CURSOR_KEY": "c" * 32,
         "IG_GATEWAY_SECRET": "g" * 32,
         "IG_JWT_JWKS_URL": "https://example.org/jwks.json",
+        "IG_LEDGER_ROOT_KEY": "file:/root.pem",
+        "IG_WITNESS_URL": "off",
     }
     for name, value in production.items():
         monkeypatch.setenv(name, value)

@@ -13,6 +13,7 @@ from subgraph.db.service import Database
 from subgraph.settings import Settings
 from subgraph.tenants import demo
 from tests.unit.db.scratch import Scratch, scratch_database
+from tests.unit.ledger.deployment import recording_on
 
 WITHOUT_TENANT = {"public.alembic_version"}
 
@@ -21,8 +22,21 @@ PRIVILEGES: Mapping[str, Mapping[str, set[str]]] = {
     "public.tenant": {"ig_service": {"SELECT", "INSERT"}, "ig_system": {"SELECT", "INSERT"}},
     "public.dataset_source": {"ig_service": {"SELECT"}, "ig_system": {"SELECT", "INSERT"}},
     "public.dataset": {"ig_service": {"SELECT", "INSERT"}},
+    "public.ledger_log": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"}, "ig_system": {"SELECT"},
+    },
+    "public.ledger_event": {"ig_service": {"SELECT", "INSERT"}, "ig_system": {"SELECT"}},
+    "public.ledger_node": {"ig_service": {"SELECT", "INSERT"}, "ig_system": {"SELECT"}},
+    "public.ledger_checkpoint": {"ig_service": {"SELECT", "INSERT"}, "ig_system": {"SELECT"}},
+    "public.ledger_personal": {
+        "ig_service": {"SELECT", "INSERT", "DELETE"}, "ig_system": {"SELECT"},
+    },
+    "public.signing_key": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"}, "ig_system": {"SELECT"},
+    },
+    "public.lease": {"ig_service": {"SELECT", "INSERT", "UPDATE of a column"}},
     "tenant_data.rand_health_insurance": {"ig_service": {"SELECT"}},
-}
+}  # fmt: skip
 
 OF_THE_TENANT = "(tenant_id = current_setting('ig.tenant'::text, true))"
 
@@ -140,7 +154,12 @@ async def scratch(postgres: EmbeddedServer, settings: Settings) -> AsyncIterator
             url, msgspec.structs.replace(settings, database_url=url, pool_size=2)
         )
         await database.open()
-        await demo.load(database, owner_dsn=made.url(Role.OWNER), system_dsn=made.url(Role.SYSTEM))
+        await demo.load(
+            database,
+            await recording_on(database),
+            owner_dsn=made.url(Role.OWNER),
+            system_dsn=made.url(Role.SYSTEM),
+        )
         await database.close()
         yield made
 

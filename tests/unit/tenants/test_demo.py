@@ -14,6 +14,7 @@ from subgraph.settings import Settings
 from subgraph.tenants import demo, demo_data, store
 from subgraph.tenants.model import Page
 from tests.unit.db.scratch import Scratch, scratch_database
+from tests.unit.ledger.deployment import recording_on
 
 OWNER, OTHER = demo_data.TENANTS[0].tenant_id, demo_data.TENANTS[1].tenant_id
 COUNT = tenant_read(f"SELECT count(*) AS rows FROM {demo.RELATION} WHERE bound.tenant IS NOT NULL")
@@ -38,7 +39,10 @@ async def database(scratch: Scratch, settings: Settings) -> AsyncIterator[Databa
 
 async def load(scratch: Scratch, database: Database) -> None:
     await demo.load(
-        database, owner_dsn=scratch.url(Role.OWNER), system_dsn=scratch.url(Role.SYSTEM)
+        database,
+        await recording_on(database),
+        owner_dsn=scratch.url(Role.OWNER),
+        system_dsn=scratch.url(Role.SYSTEM),
     )
 
 

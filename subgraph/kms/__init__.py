@@ -1,0 +1,1 @@
+"""Keys that leave the service to others: one contract, and one connector a provider."""
