@@ -25,14 +25,11 @@ _AWAY = (
 def translated() -> Iterator[None]:
     """Raise `DATABASE_UNAVAILABLE` or `DEADLINE_EXCEEDED` for what PostgreSQL or the network did.
 
-    An address that cannot be read is `SETTINGS_INVALID`, a table that is not there yet
-    `DATABASE_NOT_MIGRATED`. Other database errors pass through: they
+    An address that cannot be read is `SETTINGS_INVALID`. Other database errors pass through: they
     are faults of this service and are answered as such.
     """
     try:
         yield
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-        raise SubgraphError(ErrorCode.DATABASE_NOT_MIGRATED) from error
     except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
         raise SubgraphError(ErrorCode.DEADLINE_EXCEEDED) from error
     except asyncpg.ClientConfigurationError as error:

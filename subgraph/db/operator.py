@@ -14,15 +14,17 @@ from subgraph.db.service import BoundTransaction, Transaction
 
 
 @asynccontextmanager
-async def operator_transaction(dsn: str) -> AsyncIterator[Transaction]:
+async def operator_transaction(dsn: str, *, snapshot: bool = False) -> AsyncIterator[Transaction]:
     """One transaction, bound to no tenant, on a connection of its own.
 
-    Raises `DATABASE_UNAVAILABLE`.
+    With `snapshot` it only reads, and sees the database as it was when it began. Raises
+    `DATABASE_UNAVAILABLE`.
     """
     with translated():
         connection = await asyncpg.connect(dsn, server_settings={"search_path": "public"})
         try:
-            async with connection.transaction():
+            isolation = "repeatable_read" if snapshot else "read_committed"
+            async with connection.transaction(isolation=isolation, readonly=snapshot):
                 yield BoundTransaction(connection)
         finally:
             await connection.close()

@@ -88,8 +88,7 @@ async def fsck(system_dsn: str, roots: Sequence[PublicKey]) -> Result:
 
     Raises `DATABASE_UNAVAILABLE`. What is committed while it runs is not looked at.
     """
-    async with operator_transaction(system_dsn) as transaction:
-        await transaction.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    async with operator_transaction(system_dsn, snapshot=True) as transaction:
         check = _Check(transaction, roots)
         await check.learn_keys()
         rows = await transaction.rows(

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
+from subgraph.db import migrate
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.kms.contract import Sign
@@ -38,6 +39,7 @@ class LedgerRuntime:
         base = settings.ledger_origin
         witness = _witness(settings)
         self._settings = settings
+        self._database = database
         self._witness = witness
         self._root = RootKey(lambda: _open_root(settings))
         self._growth = Growth()
@@ -63,6 +65,8 @@ class LedgerRuntime:
 
         Raises what `Checkpoints.admit` and `ProcessKeys.renew` raise; may be called again.
         """
+        if await self._database.revision() != migrate.head():
+            raise SubgraphError(ErrorCode.DATABASE_NOT_MIGRATED)
         await self.checkpoints.admit()
         if not self.keys.ready:
             await self.keys.renew()
