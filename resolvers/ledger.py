@@ -12,11 +12,12 @@ from resolvers.signatures import Signature
 from subgraph.db import ids
 from subgraph.db.cursors import ListIdentity
 from subgraph.db.ids import IdKind
+from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import AS_PARENT, AUTHENTICATED
 from subgraph.federation.declare import attribute, field, object_type
 from subgraph.federation.scalars import Digest, UInt64
 from subgraph.ledger import model
-from subgraph.ledger.entry import decode
+from subgraph.ledger.entry import decode, is_type
 from subgraph.ledger.model import DEPLOYMENT
 from subgraph.ledger.proof import TlogProof
 
@@ -163,6 +164,9 @@ class Ledger:
     ) -> Connection[LedgerEvent] | None:
         """The events, oldest first."""
         checked_first(first)
+        if type is not None and not is_type(type):
+            message = "`type` is the name of an event, as in `dataset.registered`."
+            raise SubgraphError(ErrorCode.BAD_USER_INPUT, message)
         services = info.context.services
         ordering = "index" if type is None else f"index where type is {type}"
         identity = ListIdentity("ledger", self.head.origin, ordering)

@@ -1,5 +1,7 @@
 """The query type."""
 
+import hashlib
+from collections.abc import Iterable
 from typing import Annotated
 
 import strawberry
@@ -99,23 +101,32 @@ class Query:
         """The public keys to verify signatures with, oldest first."""
         checked_first(first)
         services = info.context.services
-        wanted = [purpose] if purpose is not None else list(KeyPurpose)
-        found = await services.ledger.keys(*(model.KeyPurpose(item.value) for item in wanted))
-        keys = [key for key in found if key_ids is None or key.key_id in key_ids]
-        identity = ListIdentity("verificationKeys", "", "key")
+        named = [purpose] if purpose is not None else list(KeyPurpose)
+        purposes = [model.KeyPurpose(item.value) for item in named]
+        identity = ListIdentity("verificationKeys", "", _ordering(key_ids, purposes))
         behind = position(services.cursors, identity, after)
-        places = [key.key_id for key in keys]
-        start = places.index(str(behind)) + 1 if behind in places else 0
+        start = "" if behind is None else str(behind)
+        wanted = None if key_ids is None else frozenset(key_ids)
+        found = await services.ledger.keys(*purposes)
+        keys = [key for key in found if wanted is None or key.key_id in wanted]
+        later = [key for key in map(VerificationKey.of, keys) if key.place > start]
         return page_of(
-            [VerificationKey.of(key) for key in keys[start : start + first + 1]],
+            later[: first + 1],
             first=first,
             after=after,
             cursors=services.cursors,
             of=identity,
-            place=lambda key: key.key_id,
+            place=lambda key: key.place,
         )
 
     @field(access=deployment_scope(Scope.LEDGER_DEPLOYMENT))
     async def deployment_ledger(self, info: Info) -> Ledger | None:
         """The log of the deployment: keys, deprecations and the tenants' checkpoints."""
         return await Ledger.read(None, info.context)
+
+
+def _ordering(key_ids: Iterable[str] | None, purposes: Iterable[model.KeyPurpose]) -> str:
+    # The ids are hashed, since a cursor's identity has no room for as many as can be asked for.
+    asked = "" if key_ids is None else "\n".join(["ids", *sorted(set(key_ids))])
+    named = " ".join(purpose.value for purpose in purposes)
+    return f"validFrom where purpose in {named} and {hashlib.sha256(asked.encode()).hexdigest()}"

@@ -11,6 +11,7 @@ from subgraph.federation.access import AS_PARENT, PUBLIC
 from subgraph.federation.declare import attribute, object_type
 from subgraph.federation.scalars import JSON, UInt64
 from subgraph.ledger import model
+from subgraph.ledger.entry import write_time
 
 ALGORITHM = "ECDSA-P256-SHA256"
 
@@ -59,6 +60,11 @@ class VerificationKey:
     revoked_at_index: UInt64 | None = attribute(
         "The index of the deployment log from which it no longer counts."
     )
+
+    @property
+    def place(self) -> str:
+        """Its place among the keys: by age, then by id."""
+        return f"{write_time(self.valid_from)} {self.key_id}"
 
     @classmethod
     def of(cls, key: model.VerificationKey) -> "VerificationKey":

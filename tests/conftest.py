@@ -69,6 +69,8 @@ def settings(postgres: EmbeddedServer, workspace: Path) -> Settings:
         database_system_url=postgres.url(Role.SYSTEM),
         cursor_key="c" * 32,
         gateway_secret=GATEWAY_SECRET,
+        # Statements are counted: no checkpoint is signed unless a test asks for it.
+        checkpoint_seconds=3600,
     )
 
 

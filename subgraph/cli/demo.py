@@ -47,7 +47,9 @@ def _run(parsed: argparse.Namespace) -> int:
         configured, **{name: value for name, value in given.items() if value is not None}
     )
     configure_logging(configured.log_level)
-    return Stack.run(configured, workers=parsed.workers, prepare=_load, ready=_announce)
+    return Stack.run(
+        configured, workers=parsed.workers, witness=True, prepare=_load, ready=_announce
+    )
 
 
 async def _load(running: Running) -> None:
@@ -66,6 +68,8 @@ async def _load(running: Running) -> None:
             owner_dsn=configured.database_owner_url,
             system_dsn=configured.database_system_url,
         )
+        # What was loaded can be exported as soon as the server answers.
+        await recording.checkpoints.sign_due([tenant.tenant_id for tenant in demo_data.TENANTS])
     finally:
         await recording.close()
         await database.close()

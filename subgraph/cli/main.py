@@ -14,7 +14,7 @@ GROUPS: Mapping[str, str] = {
     "serve": "run the server",
     "db": "migrate the database and make its roles",
     "datasets": "provision the relations that data sets are registered from",
-    "ledger": "verify what was exported from the ledger",
+    "ledger": "export a ledger, verify an export, or check what the database holds",
     "regions": "list the region registry",
     "sdl": "print the schema, or check it",
     "token": "mint a development token",

@@ -1,4 +1,4 @@
-"""The databases of a stack that runs on this machine, for commands that need one."""
+"""Where the parts of a stack on this machine are, for commands that need them."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,15 @@ from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.settings import Settings
 
 _NAME = "database.json"
-_FIELDS = ("database_url", "database_system_url", "database_owner_url")
+_FIELDS = (
+    "database_url",
+    "database_system_url",
+    "database_owner_url",
+    "ledger_origin",
+    "ledger_root_key",
+    "witness_url",
+    "witness_verifiers_file",
+)
 
 
 def describe(folder: DataFolder, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Everything on one machine: the embedded PostgreSQL and the server, as children of one process.
+"""Everything on one machine: PostgreSQL, the server and a witness, as children of one process.
 
 The parent owns the data folder. It starts the children in order, stops them in reverse, and
 neither outlives it.
@@ -11,7 +11,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -21,9 +20,10 @@ from http import HTTPStatus
 
 import msgspec
 
-from subgraph.cli import running
+from subgraph.cli import children, running, witnessing
+from subgraph.cli.children import Child
 from subgraph.cli.listening import listen
-from subgraph.db import embedded, launch, migrate
+from subgraph.db import embedded, migrate
 from subgraph.db.datafolder import DataFolder
 from subgraph.db.embedded import EmbeddedServer
 from subgraph.db.roles import Role
@@ -31,7 +31,6 @@ from subgraph.http import development_tokens
 from subgraph.settings import Settings
 
 DESCRIPTION = "demo.json"
-_STOP_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,17 @@ class Stack:
     """
 
     def __init__(
-        self, settings: Settings, *, workers: int = 1, prepare: Action, ready: Action
+        self,
+        settings: Settings,
+        *,
+        workers: int = 1,
+        witness: bool = False,
+        prepare: Action,
+        ready: Action,
     ) -> None:
         self._settings = settings
         self._workers = workers
+        self._witness = witness and settings.witness_url is None
         self._prepare = prepare
         self._ready = ready
 
@@ -70,15 +76,18 @@ class Stack:
         settings: Settings,
         *,
         workers: int = 1,
+        witness: bool = False,
         prepare: Action = _nothing,
         ready: Action = _nothing,
     ) -> int:
         """Run until SIGINT or SIGTERM; 0 then, 1 when a part ended by itself.
 
-        `prepare` is called once the database is migrated, `ready` once the server answers.
-        Raises `PORT_IN_USE`, `DATA_FOLDER_IN_USE`, `DATA_FOLDER_UNUSABLE`.
+        `witness` starts one too, unless the settings say which one there is. `prepare` is called
+        once the database is migrated, `ready` once the server answers. Raises `PORT_IN_USE`,
+        `DATA_FOLDER_IN_USE`, `DATA_FOLDER_UNUSABLE`, and what `witnessing.start` raises.
         """
-        return asyncio.run(cls(settings, workers=workers, prepare=prepare, ready=ready).live())
+        stack = cls(settings, workers=workers, witness=witness, prepare=prepare, ready=ready)
+        return asyncio.run(stack.live())
 
     async def live(self) -> int:
         """Start the parts, wait, stop them; see `run`."""
@@ -93,21 +102,32 @@ class Stack:
             description.unlink(missing_ok=True)
             parts.callback(description.unlink, missing_ok=True)
             listener = parts.enter_context(listen(self._settings.host, self._settings.port))
+            settings, started = self._settings, dict[str, Child]()
+            # It gets ready while PostgreSQL starts.
+            witness = await witnessing.start(folder, settings) if self._witness else None
+            if witness is not None:
+                started["the witness"] = witness.process
+                parts.push_async_callback(children.stop, witness.process)
+                settings = witness.told_to(settings)
             database = await embedded.start(folder)
+            started["PostgreSQL"] = database.process
             parts.push_async_callback(database.stop)
-            settings = complete(self._settings, folder, database)
+            settings = complete(settings, folder, database)
             assert settings.database_owner_url is not None
+            await migrate.upgrade(settings.database_owner_url)
+            if witness is not None and not await witness.answers(stopping):
+                return _outcome(started, stopping)
             running.describe(folder, settings)
             parts.callback(running.forget, folder)
-            await migrate.upgrade(settings.database_owner_url)
             state = Running(folder, settings, _address(listener))
             await self._prepare(state)
             server = _start_server(settings, listener, self._workers)
-            parts.push_async_callback(_stop, server)
-            if not await _answers(state, server, stopping):
-                return 0 if stopping.is_set() else 1
+            started["the server"] = server
+            parts.push_async_callback(children.stop, server)
+            if not await _answers(state, started, stopping):
+                return _outcome(started, stopping)
             await self._ready(state)
-            return await _wait(server, database, stopping)
+            return await _wait(started, stopping)
 
 
 def _address(listener: socket.socket) -> str:
@@ -156,28 +176,17 @@ def _secret(folder: DataFolder, name: str) -> str:
     return known.decode()
 
 
-def _start_server(
-    settings: Settings, listener: socket.socket, workers: int
-) -> "subprocess.Popen[bytes]":
+def _start_server(settings: Settings, listener: socket.socket, workers: int) -> Child:
     descriptor = listener.fileno()
-    keep_user = -1
-    launch_arguments = [os.getpid(), keep_user, keep_user, int(signal.SIGTERM)]
-    command = [sys.executable, "-I", "-S", launch.__file__, *map(str, launch_arguments)]
-    command += [sys.executable, "-m", "subgraph.cli.main", "serve", "--workers", str(workers)]
-    return subprocess.Popen(  # noqa: S603 the command is made of constants and numbers
-        [*command, "--listen-fd", str(descriptor)],
-        env=environment(settings),
-        pass_fds=[descriptor],
-        start_new_session=True,
-    )
+    command = [sys.executable, "-m", "subgraph.cli.main", "serve", "--workers", str(workers)]
+    command += ["--listen-fd", str(descriptor)]
+    return children.start(command, environment(settings), descriptor)
 
 
-async def _answers(
-    running: Running, server: "subprocess.Popen[bytes]", stopping: asyncio.Event
-) -> bool:
-    """Wait until the server is ready; False when it ended or a signal came first."""
-    while server.poll() is None and not stopping.is_set():
-        if await asyncio.to_thread(_is_ready, f"{running.url}/readyz"):
+async def _answers(state: Running, started: Mapping[str, Child], stopping: asyncio.Event) -> bool:
+    """Wait until the server is ready; False when a part ended or a signal came first."""
+    while not children.ended(started) and not stopping.is_set():
+        if await asyncio.to_thread(_is_ready, f"{state.url}/readyz"):
             return True
         await asyncio.sleep(0.02)
     return False
@@ -193,24 +202,19 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-async def _wait(
-    server: "subprocess.Popen[bytes]", database: EmbeddedServer, stopping: asyncio.Event
-) -> int:
+async def _wait(started: Mapping[str, Child], stopping: asyncio.Event) -> int:
     while not stopping.is_set():
-        for name, process in (("the server", server), ("PostgreSQL", database.process)):
-            if process.poll() is not None:
-                print(f"ig: {name} ended with status {process.returncode}", file=sys.stderr)
-                return 1
+        if children.ended(started):
+            return _outcome(started, stopping)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 0.5)
     return 0
 
 
-async def _stop(server: "subprocess.Popen[bytes]") -> None:
-    server.terminate()
-    for _ in range(int(_STOP_SECONDS / 0.02)):
-        if server.poll() is not None:
-            return
-        await asyncio.sleep(0.02)
-    server.kill()
-    server.wait()
+def _outcome(started: Mapping[str, Child], stopping: asyncio.Event) -> int:
+    """The exit status, with the reason on stderr when a part ended by itself."""
+    if stopping.is_set():
+        return 0
+    for name in children.ended(started):
+        print(f"ig: {name} ended with status {started[name].returncode}", file=sys.stderr)
+    return 1

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,13 +28,18 @@ from subgraph.ledger.witness.service import Witness
 from subgraph.ledger.witness.state import StateFile
 from subgraph.telemetry import configure_logging, log_config
 
+STATE = "state"
+"""The name of the memory in the folder of `witness_command`."""
+
 _DRAIN_SECONDS = 5
 _MOST_AT_ONCE = 200
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--listen", required=True, metavar="HOST:PORT", type=_endpoint)
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--listen", metavar="HOST:PORT", type=_endpoint)
+    place.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     parser.add_argument(
         "--state", required=True, metavar="FILE", type=Path,
         help="what was cosigned; outside the data folder of the service",
@@ -67,15 +73,17 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def witness_command(
-    *, listen: str, folder: Path, verifiers: Path, logs: Mapping[str, Path]
+    *, listen_fd: int, folder: Path, verifiers: Path, logs: Mapping[str, Path]
 ) -> list[str]:
     """The command that runs a witness on this machine, which makes its keys and its memory.
 
-    `folder` is the witness's own, outside the data folder. `logs` are the origins, with the files
-    of their public keys. `verifiers` is written before the first answer.
+    `listen_fd` is a listening socket that the command inherits. `folder` is the witness's own,
+    outside the data folder. `logs` are the origins, with the files of their public keys.
+    `verifiers` is written before the first answer.
     """
-    command = [sys.executable, "-m", "subgraph.cli.main", "witness", "--init", "--listen", listen]
-    command += ["--state", str(folder / "state"), "--verifiers", str(verifiers)]
+    command = [sys.executable, "-m", "subgraph.cli.main", "witness", "--init"]
+    command += ["--listen-fd", str(listen_fd), "--verifiers", str(verifiers)]
+    command += ["--state", str(folder / STATE)]
     command += ["--key", str(folder / "p256.pem"), "--ed25519-key", str(folder / "ed25519.pem")]
     for origin, file in logs.items():
         command += ["--log", f"{origin}={file}"]
@@ -105,8 +113,7 @@ async def _serve(parsed: argparse.Namespace) -> int:
         if parsed.verifiers is not None:
             _write(parsed.verifiers, told)
         witness = Witness(cosigners, KnownLogs(logs), state)
-        host, number = parsed.listen
-        with listen(host, number) as listener:
+        with _listener(parsed) as listener:
             config = uvicorn.Config(
                 WitnessServer(witness), lifespan="off", ws="none", access_log=False,
                 server_header=False, log_config=log_config("INFO"),
@@ -118,6 +125,13 @@ async def _serve(parsed: argparse.Namespace) -> int:
         state.close()
         await signer.close()
     return 0
+
+
+def _listener(parsed: argparse.Namespace) -> socket.socket:
+    if parsed.listen_fd is not None:
+        return socket.socket(fileno=parsed.listen_fd)
+    host, number = parsed.listen
+    return listen(host, number)
 
 
 def _refuse_data_folder(state: Path, folder: Path) -> None:

@@ -39,7 +39,7 @@ def _parse_date(value: object) -> date:
 
 def _parse_uint64(value: object) -> int:
     if not isinstance(value, str) or not _UINT64.fullmatch(value) or int(value) >= 1 << 63:
-        message = "a UInt64 is a string of decimal digits"
+        message = "a UInt64 is a string of decimal digits, below 2^63"
         raise ValueError(message)
     return int(value)
 

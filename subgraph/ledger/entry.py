@@ -56,10 +56,9 @@ class Entry:
             raise EntryInvalid(Finding.ENTRY_VERSION_UNKNOWN, message)
         if origin.tenant_of(self.origin) != self.tenant:
             raise _malformed("tenant")
-        _match(_TYPE_PATTERN, self.type, "type")
-        _match(_KEY_ID_PATTERN, self.key_id, "keyId")
-        if len(self.type) > _LONGEST_TYPE:
+        if not is_type(self.type):
             raise _malformed("type")
+        _match(_KEY_ID_PATTERN, self.key_id, "keyId")
         if not (0 < len(self.actor) <= _LONGEST_ACTOR and self.actor.isprintable()):
             raise _malformed("actor")
         if self.at.utcoffset() != timedelta(0):
@@ -88,6 +87,11 @@ class Entry:
         content = canonical.encode(fields)
         _check_length(content)
         return content
+
+
+def is_type(text: str) -> bool:
+    """Whether an entry can be of this type."""
+    return len(text) <= _LONGEST_TYPE and _TYPE_PATTERN.fullmatch(text) is not None
 
 
 def decode(content: bytes) -> Entry:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.ledger.entry import decode
+from subgraph.ledger.errors import EntryInvalid
 from subgraph.ledger.merkle import frontier_nodes
-from subgraph.ledger.model import EventType, KeyPurpose, RecordedEvent, SignedCheckpoint
+from subgraph.ledger.model import DEPLOYMENT, EventType, KeyPurpose, RecordedEvent, SignedCheckpoint
 from subgraph.ledger.proof import TlogProof
 from subgraph.ledger.reading import LedgerReader
 from subgraph.ledger.slice import (
@@ -18,6 +19,7 @@ from subgraph.ledger.slice import (
 )
 
 _PAGE = 1_000
+_MOST_ENTRIES = 2**63
 
 
 async def export_slice(
@@ -25,12 +27,13 @@ async def export_slice(
 ) -> bytes:
     """All entries from `start` to below `end`, a size with a checkpoint; None means the newest.
 
-    Raises `INVALID_INPUT` when there is no such checkpoint or the range is empty, and
-    `CHECKPOINT_UNAVAILABLE` until a checkpoint of the deployment log covers the delegations.
+    Raises `INVALID_INPUT` when there is no such log or checkpoint, or the range is empty, and
+    `CHECKPOINT_UNAVAILABLE` until one covers the log, and one of the deployment log the
+    delegations.
     """
-    newer = await reader.checkpoint(tenant, end)
-    if newer is None or not 0 <= start < newer.size:
-        message = "a range begins below its end, and ends at the size of a checkpoint"
+    newer = await _end(reader, tenant, end)
+    if not 0 <= start < newer.size:
+        message = f"the range from {start} to {newer.size} is empty, or begins nowhere"
         raise SubgraphError(ErrorCode.INVALID_INPUT, message)
     # An older checkpoint inside the range would do as well; the last one before it says most.
     older = await reader.checkpoint_up_to(tenant, start) or newer
@@ -55,6 +58,37 @@ async def export_slice(
             keys=tuple(SliceKey(key.key_id, key.purpose.value, key.public_key_pem) for key in keys),
         )
     )
+
+
+async def _end(reader: LedgerReader, tenant: str | None, size: int | None) -> SignedCheckpoint:
+    newest = await _newest(reader, tenant)
+    if size is None:
+        return newest
+    found = await reader.checkpoint(tenant, size) if 0 <= size < _MOST_ENTRIES else None
+    if found is None:
+        message = f"the log has no checkpoint of size {size}; the newest is of {newest.size}"
+        raise SubgraphError(ErrorCode.INVALID_INPUT, message)
+    return found
+
+
+async def _newest(reader: LedgerReader, tenant: str | None) -> SignedCheckpoint:
+    if tenant == DEPLOYMENT:
+        raise _unknown(tenant)
+    newest = await reader.checkpoint(tenant)
+    if newest is not None:
+        return newest
+    try:
+        size = (await reader.head(tenant)).size
+    except EntryInvalid:
+        size = 0
+    if tenant is not None and size == 0:
+        raise _unknown(tenant)
+    message = "no checkpoint of this log was signed yet; try again"
+    raise SubgraphError(ErrorCode.CHECKPOINT_UNAVAILABLE, message)
+
+
+def _unknown(tenant: str) -> SubgraphError:
+    return SubgraphError(ErrorCode.INVALID_INPUT, f"there is no ledger of a tenant {tenant!r}")
 
 
 async def _events(

@@ -29,6 +29,17 @@ Started = Callable[[], Awaitable[None]]
 """What to record once the ledger has started; called again until it succeeds."""
 
 
+async def open_root(settings: Settings, *, create: bool = True) -> Sign:
+    """The root's signer. Without a setting it is the data folder's, made by `create` if missing.
+
+    Raises what `open_signer` raises.
+    """
+    named = settings.ledger_root_key
+    if named is not None:
+        return await open_signer(named)
+    return await open_signer(f"file:{settings.data_path / _ROOT_FILE}", create=create)
+
+
 class LedgerRuntime:
     """What a process needs to record, to prove and to sign; `start` comes before the first event.
 
@@ -41,7 +52,7 @@ class LedgerRuntime:
         self._settings = settings
         self._database = database
         self._witness = witness
-        self._root = RootKey(lambda: _open_root(settings))
+        self._root = RootKey(lambda: open_root(settings))
         self._growth = Growth()
         self._gate = WriteGate(ErrorCode.WITNESS_UNAVAILABLE if witness else None)
         lifetime = timedelta(hours=settings.process_key_hours)
@@ -125,10 +136,3 @@ def _witness(settings: Settings) -> WitnessClient | None:
         message = f"IG_WITNESS_VERIFIERS_FILE: {error.strerror}"
         raise SubgraphError(ErrorCode.SETTINGS_INVALID, message) from None
     return WitnessClient(settings.witness, verifiers)
-
-
-async def _open_root(settings: Settings) -> Sign:
-    named = settings.ledger_root_key
-    if named is not None:
-        return await open_signer(named)
-    return await open_signer(f"file:{settings.data_path / _ROOT_FILE}", create=True)

@@ -118,3 +118,14 @@ async def tenant_with_datasets(
     slugs = [f"visits-{number:03}" for number in range(count)]
     registrations = (register_dataset(api, tenant, source, slug) for slug in slugs)
     return tenant, list(await asyncio.gather(*registrations))
+
+
+async def first_events(api: Api, tenant: str, count: int) -> list[str]:
+    """The ids of the first `count` events of a tenant's ledger."""
+    answer = await api.ask(
+        "query($tenant: ID!, $first: Int!) { tenant(id: $tenant)"
+        " { ledger { events(first: $first) { nodes { id } } } } }",
+        token=api.mint(tenant, "ledger:read"),
+        variables={"tenant": tenant, "first": count},
+    )
+    return [node["id"] for node in answer["data"]["tenant"]["ledger"]["events"]["nodes"]]

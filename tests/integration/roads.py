@@ -43,6 +43,9 @@ NEW_DATASET = (
     " { %s } }"
 )
 
+EVENTS = TENANT % "ledger { events(first: 1) { %s } }"
+KEYS = "{ verificationKeys { %s } }"
+
 # How each type is reached. A new type fails the suite until a road to it stands here.
 ROADS = {
     "Query": ["{ %s }"],
@@ -73,7 +76,12 @@ ROADS = {
     "DatasetColumn": [DATASET % "columns { %s }"],
     "DatasetConnection": [DATASETS],
     "DatasetEdge": [DATASETS % "edges { %s }"],
-    "PageInfo": [DATASETS % "pageInfo { %s }", "{ deprecations { pageInfo { %s } } }"],
+    "PageInfo": [
+        DATASETS % "pageInfo { %s }",
+        "{ deprecations { pageInfo { %s } } }",
+        EVENTS % "pageInfo { %s }",
+        KEYS % "pageInfo { %s }",
+    ],
     "Deprecation": [
         "{ deprecations { nodes { %s } } }",
         ENTITY % ("Deprecation", "id", "DEP-2026-001", "Deprecation"),
@@ -82,12 +90,44 @@ ROADS = {
     "DeprecationEdge": ["{ deprecations { edges { %s } } }"],
     "RegisterTenantPayload": [NEW_TENANT % "Test"],
     "RegisterDatasetPayload": [NEW_DATASET],
+    "Ledger": [TENANT % "ledger { %s }", "{ deploymentLedger { %s } }"],
+    "LedgerEvent": [
+        TENANT % 'ledger { event(id: "$event") { %s } }',
+        ENTITY % ("LedgerEvent", "id", "$event", "LedgerEvent"),
+        EVENTS % "nodes { %s }",
+        EVENTS % "edges { node { %s } }",
+        "{ deploymentLedger { events(first: 1) { nodes { %s } } } }",
+    ],
+    "LedgerEventConnection": [EVENTS, "{ deploymentLedger { events { %s } } }"],
+    "LedgerEventEdge": [EVENTS % "edges { %s }"],
+    "Signature": [
+        EVENTS % "nodes { signature { %s } }",
+        ENTITY % ("LedgerEvent", "id", "$event", "LedgerEvent") % "signature { %s }",
+    ],
+    "InclusionProof": [
+        EVENTS % "nodes { inclusion { %s } }",
+        ENTITY % ("LedgerEvent", "id", "$event", "LedgerEvent") % "inclusion { %s }",
+    ],
+    "Checkpoint": [
+        TENANT % "ledger { checkpoint { %s } }",
+        EVENTS % "nodes { inclusion { checkpoint { %s } } }",
+        "{ deploymentLedger { checkpoint { %s } } }",
+    ],
+    "ConsistencyProof": [
+        TENANT % 'ledger { consistency(fromSize: "0", toSize: "1") { %s } }',
+        '{ deploymentLedger { consistency(fromSize: "0", toSize: "1") { %s } } }',
+    ],
+    "VerificationKey": [KEYS % "nodes { %s }", KEYS % "edges { node { %s } }"],
+    "VerificationKeyConnection": [KEYS],
+    "VerificationKeyEdge": [KEYS % "edges { %s }"],
     "InvalidInput": [NEW_TENANT % " " % "userErrors { ... on InvalidInput { %s } }"],
 }
 ARGUMENTS = {
     "Query.tenant": '(id: "$tenant")',
     "Query._entities": '(representations: [{ __typename: "Tenant", id: "$tenant" }])',
     "Tenant.dataset": '(id: "$dataset")',
+    "Ledger.event": '(id: "$event")',
+    "Ledger.consistency": '(fromSize: "0", toSize: "1")',
     "Mutation.registerTenant": NEW_TENANT[len("mutation { registerTenant") : -len(" { %%s } }")]
     % "Test",
     "Mutation.registerDataset": NEW_DATASET[len("mutation { registerDataset") : -len(" { %s } }")],

@@ -27,11 +27,13 @@ from subgraph.db.embedded import EmbeddedServer
 from subgraph.db.ids import IdKind
 from subgraph.federation import guards
 from subgraph.http import development_tokens
+from subgraph.policy.scopes import Scope
 from subgraph.settings import Settings
 from tests.conftest import Api
 from tests.integration.datasets import (
     DIGEST,
     REGION,
+    first_events,
     provision_source,
     register_dataset,
     register_tenant,
@@ -62,17 +64,18 @@ SCOPED = [
 OF_TENANT = [
     (coordinate, operation)
     for coordinate, operation in QUESTIONS
-    if "$tenant" in operation or "$dataset" in operation
+    if any(name in operation for name in ("$tenant", "$dataset", "$event"))
 ]
 
 
 @dataclass(frozen=True)
 class World:
-    """Two tenants with a data set each, and ids that nobody has."""
+    """Two tenants, what one of them has, and ids that nobody has."""
 
     tenant: str
     dataset: str
     source: str
+    event: str
     other: str
     unknown: str
     new: str
@@ -82,6 +85,7 @@ class World:
             "$tenant": self.tenant,
             "$dataset": self.dataset,
             "$source": self.source,
+            "$event": self.event,
             "$new": self.new,
             "$region": REGION,
             "$digest": DIGEST,
@@ -96,8 +100,9 @@ async def world(api: Api, postgres: EmbeddedServer) -> World:
     tenant, other = await register_tenant(api), await register_tenant(api)
     source = await provision_source(postgres, tenant)
     dataset = await register_dataset(api, tenant, source)
-    unknown = f"t-{secrets.token_hex(8)}"
-    return World(tenant, dataset, source, other, unknown, f"t-{secrets.token_hex(8)}")
+    (event,) = await first_events(api, tenant, 1)
+    unknown, new = (f"t-{secrets.token_hex(8)}" for _ in range(2))
+    return World(tenant, dataset, source, event, other, unknown, new)
 
 
 def codes(answer: dict[str, Any]) -> set[str]:
@@ -118,8 +123,11 @@ def values(data: object) -> Iterator[object]:
 
 
 def token_for(api: Api, world: World, scopes: frozenset[str]) -> str:
-    platform = any(scope.startswith("platform:") for scope in scopes)
-    return api.mint(None if platform else world.tenant, *sorted(scopes - {AUTHENTICATED}))
+    named = scopes - {AUTHENTICATED}
+    if Scope.LEDGER_DEPLOYMENT in named:
+        named |= {Scope.PLATFORM_ANY}
+    platform = any(scope.startswith("platform:") for scope in named)
+    return api.mint(None if platform else world.tenant, *sorted(named))
 
 
 def test_every_guarded_field_says_in_the_document_what_is_enforced() -> None:
@@ -138,10 +146,11 @@ def test_every_guarded_field_says_in_the_document_what_is_enforced() -> None:
     assert enforced == published | federation
 
 
-def test_only_lifecycle_records_and_the_document_are_public() -> None:
+def test_only_lifecycle_records_keys_and_the_document_are_public() -> None:
     types = {coordinate.partition(".")[0] for coordinate, _ in PUBLIC}
     assert types == {
         "Query", "_Service", "Deprecation", "DeprecationConnection", "DeprecationEdge", "PageInfo",
+        "VerificationKey", "VerificationKeyConnection", "VerificationKeyEdge",
     }  # fmt: skip
 
 
@@ -194,7 +203,8 @@ async def test_foreign_tenant_is_answered_like_one_that_does_not_exist(
     api: Api, world: World, coordinate: str, operation: str
 ) -> None:
     token = api.mint(world.other, *sorted(asked(operation) - {AUTHENTICATED}))
-    made_up = ids.encode(IdKind.DATASET, world.unknown, uuid4())
+    kinds = {"dataset": IdKind.DATASET, "event": IdKind.LEDGER_EVENT}
+    made_up = {name: ids.encode(kind, world.unknown, uuid4()) for name, kind in kinds.items()}
     bodies = [
         (
             await api.client.post(
@@ -203,7 +213,7 @@ async def test_foreign_tenant_is_answered_like_one_that_does_not_exist(
                 headers={**CLIENT, "authorization": f"Bearer {token}"},
             )
         ).content
-        for names in ({}, {"tenant": world.unknown, "dataset": made_up})
+        for names in ({}, {"tenant": world.unknown, **made_up})
     ]
     assert bodies[0] == bodies[1]
 

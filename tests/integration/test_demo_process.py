@@ -157,9 +157,15 @@ def parts(demo: Demo) -> set[int]:
 
 
 def server_of(demo: Demo) -> int:
-    (pid,) = [
-        pid for pid in parts(demo) if b"\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    return part_with(demo, b"\0serve\0")
+
+
+def witness_of(demo: Demo) -> int:
+    return part_with(demo, b"\0witness\0")
+
+
+def part_with(demo: Demo, argument: bytes) -> int:
+    (pid,) = [pid for pid in parts(demo) if argument in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return pid
 
 
@@ -243,6 +249,41 @@ def test_the_token_printed_by_the_command_is_accepted(served: Demo) -> None:
 def test_the_owners_password_is_not_in_the_servers_environment(served: Demo) -> None:
     environment = Path(f"/proc/{server_of(served)}/environ").read_text()
     assert ("DATABASE_URL=" in environment, "ig_owner" in environment) == (True, False)
+
+
+def test_the_witness_knows_none_of_the_services_secrets(served: Demo) -> None:
+    environment = Path(f"/proc/{witness_of(served)}/environ").read_text()
+    secret = ("DATABASE_URL=", "IG_CURSOR_KEY=", "IG_GATEWAY_SECRET=")
+    assert [name for name in secret if name in environment] == []
+
+
+def test_the_witness_keeps_its_memory_beside_the_data_folder(served: Demo) -> None:
+    own = served.folder.with_name(f"{served.folder.name}-witness")
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert (own / "state").read_text().count("/deployment") > 0
+
+
+def test_a_new_data_folder_is_refused_beside_a_witness_that_remembers(
+    served: Demo, place: Path
+) -> None:
+    own = served.folder.with_name(f"{served.folder.name}-witness")
+    folder, copy = place / "data", place / "data-witness"
+    shutil.copytree(own, copy)
+    before = (copy / "state").read_bytes()
+    arguments = ["demo", "--data-dir", str(folder), "--port", str(free_port())]
+    with ig(arguments, place / "log", {}) as command:
+        assert command.wait() == 1
+        assert "ig: DATA_FOLDER_UNUSABLE: " in command.said
+        assert f"remove {copy} too" in command.said
+    assert ((copy / "state").read_bytes(), (folder / "postgres").exists()) == (before, False)
+
+
+def test_a_witness_folder_that_others_can_enter_is_refused(place: Path) -> None:
+    (place / "data-witness").mkdir(mode=0o755)
+    arguments = ["demo", "--data-dir", str(place / "data"), "--port", str(free_port())]
+    with ig(arguments, place / "log", {}) as command:
+        assert command.wait() == 1
+        assert "for this user only (mode 0700)" in command.said
 
 
 def test_a_second_one_on_the_folder_is_refused_and_harms_nothing(served: Demo, place: Path) -> None:
@@ -344,7 +385,7 @@ def test_a_kill_of_the_parent_ends_everything(prepared: Path) -> None:
         assert answers(f"http://127.0.0.1:{demo.port}/healthz") is None
 
 
-@pytest.mark.parametrize("part", ["the server", "PostgreSQL"])
+@pytest.mark.parametrize("part", ["the server", "PostgreSQL", "the witness"])
 def test_a_part_that_dies_ends_everything_with_the_reason(prepared: Path, part: str) -> None:
     log = Path(f"{prepared}.log")
     with demonstration(prepared) as demo:
@@ -353,6 +394,8 @@ def test_a_part_that_dies_ends_everything_with_the_reason(prepared: Path, part: 
         before = log.stat().st_size
         if part == "the server":
             os.kill(server_of(demo), signal.SIGKILL)
+        elif part == "the witness":
+            os.kill(witness_of(demo), signal.SIGKILL)
         else:
             postmaster = next(pid for pid in started if calls_itself_postgres(pid))
             os.kill(postmaster, signal.SIGQUIT)

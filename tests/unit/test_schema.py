@@ -43,6 +43,10 @@ type Query {
   caller: Caller
   tenant(id: ID!): Tenant
   deprecations(phase: DeprecationPhase, first: Int! = 50, after: String): DeprecationConnection
+  verificationKeys(
+    keyIds: [String!], purpose: KeyPurpose, first: Int! = 50, after: String
+  ): VerificationKeyConnection
+  deploymentLedger: Ledger
 }
 type Mutation {
   registerTenant(input: RegisterTenantInput!): RegisterTenantPayload
@@ -58,6 +62,7 @@ type Tenant {
   allowedRegions: [Region!]
   datasets(first: Int! = 20, after: String): DatasetConnection
   dataset(id: ID!): Dataset
+  ledger: Ledger
 }
 type Region { code: ID! provider: String! jurisdiction: String! displayName: String! }
 type Dataset {
@@ -90,6 +95,54 @@ type Deprecation {
 }
 type DeprecationConnection { edges: [DeprecationEdge!]! nodes: [Deprecation!]! pageInfo: PageInfo! }
 type DeprecationEdge { cursor: String! node: Deprecation! }
+type Ledger {
+  origin: String!
+  size: UInt64!
+  rootHash: Digest!
+  checkpoint(size: UInt64): Checkpoint
+  events(first: Int! = 50, after: String, type: String): LedgerEventConnection
+  event(id: ID!): LedgerEvent
+  consistency(fromSize: UInt64!, toSize: UInt64!): ConsistencyProof
+}
+type LedgerEvent {
+  id: ID!
+  index: UInt64!
+  type: String!
+  at: DateTime!
+  actor: String!
+  entry: String!
+  leafHash: Digest!
+  signature: Signature!
+  inclusion(size: UInt64): InclusionProof
+}
+type LedgerEventConnection { edges: [LedgerEventEdge!]! nodes: [LedgerEvent!]! pageInfo: PageInfo! }
+type LedgerEventEdge { cursor: String! node: LedgerEvent! }
+type Signature { keyId: String! algorithm: String! value: String! bundle: JSON }
+type Checkpoint { note: String! size: UInt64! rootHash: Digest! signedAt: DateTime! }
+type InclusionProof {
+  index: UInt64!
+  treeSize: UInt64!
+  leafHash: Digest!
+  hashes: [Digest!]!
+  checkpoint: Checkpoint!
+  tlogProof: String!
+}
+type ConsistencyProof { fromSize: UInt64! toSize: UInt64! hashes: [Digest!]! }
+type VerificationKey {
+  keyId: String!
+  purpose: KeyPurpose!
+  algorithm: String!
+  publicKeyPem: String!
+  origin: String!
+  validFrom: DateTime!
+  validUntil: DateTime
+  revokedAt: DateTime
+  revokedAtIndex: UInt64
+}
+type VerificationKeyConnection {
+  edges: [VerificationKeyEdge!]! nodes: [VerificationKey!]! pageInfo: PageInfo!
+}
+type VerificationKeyEdge { cursor: String! node: VerificationKey! }
 type PageInfo {
   hasNextPage: Boolean!
   hasPreviousPage: Boolean!
@@ -117,11 +170,15 @@ input DatasetColumnInput {
 }
 enum ColumnKind { NUMBER CATEGORY TIMESTAMP }
 enum DeprecationPhase { ANNOUNCED DEPRECATED GRACE ENDED }
+enum KeyPurpose { ROOT PROVER WITNESS }
 enum DpMechanism { DISCRETE_LAPLACE EXPONENTIAL }
 enum DpQueryKind { COUNT DISTINCT_COUNT SUM MEAN VARIANCE HISTOGRAM QUANTILE }
 scalar Date
+scalar DateTime
 scalar Digest
 scalar ID
+scalar JSON
+scalar UInt64
 directive @dpCost(
   epsilon: String!, epsilonArgument: String, minEpsilon: String, maxEpsilon: String
   delta: String = "0", mechanisms: [DpMechanism!]!, query: DpQueryKind!

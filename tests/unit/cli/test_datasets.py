@@ -1,6 +1,7 @@
 """`ig datasets`: offers a relation to a tenant, lists offers, and says why not."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -71,8 +72,19 @@ def test_without_the_systems_address_the_reason_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("IG_DATABASE_SYSTEM_URL")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://a@b/c")
     assert offer("t-a", RELATION) == 1
     assert "IG_DATABASE_SYSTEM_URL is not set" in capsys.readouterr().err
+
+
+def test_without_any_address_the_ways_to_name_one_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delenv("IG_DATABASE_SYSTEM_URL")
+    monkeypatch.setenv("IG_DATA_DIR", str(tmp_path))
+    assert offer("t-a", RELATION) == 1
+    message = f"no database: set DATABASE_URL, or start `ig demo` on {tmp_path}"
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
