@@ -20,8 +20,8 @@ from dataloaders.loaders import Loaders
 from dataloaders.visibility import Visibility
 from resolvers.context import Client, RequestContext, Services
 from subgraph import schema, settings
-from subgraph.db import migrate
 from subgraph.db.cursors import CursorCodec
+from subgraph.db.migrations import HEAD
 from subgraph.db.service import Database
 from subgraph.deprecations import policy_file
 from subgraph.deprecations.model import Deprecation
@@ -121,7 +121,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
             current = await database.revision()
         except SubgraphError as error:
             return {"database": error.code.name}
-        if current != migrate.head():
+        if current != HEAD:
             return {"database": ErrorCode.DATABASE_NOT_MIGRATED.name}
         return {"database": "ok", "ledger": recording.status()}
 

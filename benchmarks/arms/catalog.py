@@ -14,6 +14,7 @@ from benchmarks.operations import Operation
 from benchmarks.processes import Server, serving
 from benchmarks.wire import connected
 from subgraph.http import development_tokens
+from subgraph.kms.keyfile import KeyFileSigner
 from subgraph.policy.scopes import Scope
 from subgraph.settings import Settings
 
@@ -75,8 +76,14 @@ def running(
         )
         for _ in range(_CALLERS)
     )
+    root_key = folder / "ledger-root.pem"
+    KeyFileSigner.open(root_key, create=True)
     environment = {
         "DATABASE_URL": service_dsn,
+        "IG_LEDGER_ROOT_KEY": f"file:{root_key}",
+        "IG_WITNESS_URL": "off",
+        # Reads are measured: the ledger signs once, when the server starts.
+        "IG_CHECKPOINT_SECONDS": "86400",
         "IG_MODE": "production",
         "IG_JWT_PUBLIC_KEY_FILE": str(key.key_set_file),
         "IG_CURSOR_KEY": "c" * 64,

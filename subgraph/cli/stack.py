@@ -23,9 +23,11 @@ import msgspec
 from subgraph.cli import children, running, witnessing
 from subgraph.cli.children import Child
 from subgraph.cli.listening import listen
-from subgraph.db import embedded, migrate
+from subgraph.db import embedded
 from subgraph.db.datafolder import DataFolder
 from subgraph.db.embedded import EmbeddedServer
+from subgraph.db.migrations import HEAD
+from subgraph.db.operator import operator_transaction
 from subgraph.db.roles import Role
 from subgraph.http import development_tokens
 from subgraph.settings import Settings
@@ -114,7 +116,7 @@ class Stack:
             parts.push_async_callback(database.stop)
             settings = complete(settings, folder, database)
             assert settings.database_owner_url is not None
-            await migrate.upgrade(settings.database_owner_url)
+            await _migrate(settings.database_owner_url)
             if witness is not None and not await witness.answers(stopping):
                 return _outcome(started, stopping)
             running.describe(folder, settings)
@@ -128,6 +130,19 @@ class Stack:
                 return _outcome(started, stopping)
             await self._ready(state)
             return await _wait(started, stopping)
+
+
+async def _migrate(owner_dsn: str) -> None:
+    """Bring the database up to date; on most starts it is, and Alembic need not be loaded."""
+    async with operator_transaction(owner_dsn) as transaction:
+        marked = await transaction.row("SELECT to_regclass('alembic_version') IS NOT NULL AS made")
+        if marked is not None and marked["made"]:
+            current = await transaction.row("SELECT version_num FROM alembic_version")
+            if current is not None and current["version_num"] == HEAD:
+                return
+    from subgraph.db import migrate
+
+    await migrate.upgrade(owner_dsn)
 
 
 def _address(listener: socket.socket) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-from subgraph.db import migrate
+from subgraph.db.migrations import HEAD
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.kms.contract import Sign
@@ -76,7 +76,7 @@ class LedgerRuntime:
 
         Raises what `Checkpoints.admit` and `ProcessKeys.renew` raise; may be called again.
         """
-        if await self._database.revision() != migrate.head():
+        if await self._database.revision() != HEAD:
             raise SubgraphError(ErrorCode.DATABASE_NOT_MIGRATED)
         await self.checkpoints.admit()
         if not self.keys.ready:

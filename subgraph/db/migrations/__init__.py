@@ -1,1 +1,4 @@
 """The revisions of the database, in order."""
+
+HEAD = "0002"
+"""The revision that this release needs; a test compares it with the scripts."""

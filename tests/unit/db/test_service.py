@@ -14,6 +14,7 @@ import pytest
 from subgraph.db import migrate
 from subgraph.db.binding import tenant_read, tenant_read_many
 from subgraph.db.embedded import EmbeddedServer
+from subgraph.db.migrations import HEAD
 from subgraph.db.operator import operator_transaction
 from subgraph.db.roles import Role
 from subgraph.db.service import Database, StatementCount, statement_count
@@ -109,7 +110,7 @@ async def test_nothing_is_connected_before_it_is_asked(
 
 
 async def test_it_knows_the_revision(database: Database) -> None:
-    assert await database.revision() == migrate.head()
+    assert await database.revision() == HEAD
 
 
 async def test_a_database_before_its_first_migration_has_no_revision(
