@@ -169,7 +169,11 @@ async def test_a_request_in_flight_is_answered_when_the_database_stops(site: Sit
     response = await asked
     await site.start_again()
     await site.recovered()
-    assert (response.status_code, codes(response)) == (503, ["DATABASE_UNAVAILABLE"])
+    # The stop may end the blocker first: then the request has its lock, and perhaps its answer.
+    assert (response.status_code, codes(response)) in (
+        (503, ["DATABASE_UNAVAILABLE"]),
+        (200, []),
+    )
 
 
 async def test_a_request_in_flight_is_answered_when_the_database_crashes(site: Site) -> None:
