@@ -61,12 +61,34 @@ def _verify(parsed: argparse.Namespace) -> int:
     try:
         roots = [PublicKey.from_pem(_read(path)) for path in parsed.key]
         witnesses = [CosignatureVerifier.from_vkey(text) for text in parsed.witness]
-        report = verify_slice(_read(parsed.file), roots, witnesses)
+        content = _read(parsed.file)
+        _verify_signature(parsed.file, content, roots)
+        report = verify_slice(content, roots, witnesses)
     except VerificationFailed as failure:
         print(f"ig: {failure.finding.name}: {failure.message}", file=sys.stderr)
         return 1
     print("\n".join(_lines(report, roots)))
     return 0
+
+
+def _verify_signature(path: Path, content: bytes, roots: Sequence[PublicKey]) -> None:
+    """Check the signature that was exported beside the file, if it is still there.
+
+    It covers every byte; the slice itself also holds lines that nobody here can judge, such as
+    those of witnesses who were not named.
+    """
+    beside = path.with_name(f"{path.name}.sig")
+    if not beside.exists():
+        return
+    signature = _read(beside)
+    for number, root in enumerate(roots, 1):
+        try:
+            root.verify(content, signature)
+        except VerificationFailed:
+            if number == len(roots):
+                raise
+        else:
+            return
 
 
 async def _export(parsed: argparse.Namespace) -> int:
