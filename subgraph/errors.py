@@ -190,6 +190,31 @@ class ErrorCode(Enum):
         "The key is not one that the service may use.",
         "The operator does what the message says.",
     )
+    KEY_THROTTLED = (
+        503,
+        "The key's provider limits how often it may be asked.",
+        "Try again later; the operator compares the provider's quota with the rate of calls.",
+    )
+    KEY_DISABLED = (
+        403,
+        "The key is disabled at its provider, or suspended here.",
+        "The key's owner enables it again; until then nothing that it protects can be read.",
+    )
+    KEY_PENDING_DELETION = (
+        403,
+        "The key is about to be destroyed at its provider.",
+        "The key's owner cancels the deletion; afterwards nothing that it protects can be read.",
+    )
+    WRONG_KEY = (
+        409,
+        "This was wrapped by another key than the one that was asked.",
+        "The operator compares the key's address and version with the stored ones.",
+    )
+    INTEGRITY = (
+        500,
+        "A stored ciphertext does not fit its place, or was changed.",
+        "The operator restores it from a backup; it is listed under `quarantined` of the key job.",
+    )
     KEY_CLOSED = (503, "The key was given back: the service is stopping.", "Try again.")
     WITNESS_UNAVAILABLE = (
         503,

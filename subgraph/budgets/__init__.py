@@ -1,0 +1,1 @@
+"""Privacy budgets: what differentially private queries cost, and who may spend it."""

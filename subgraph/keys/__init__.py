@@ -1,0 +1,1 @@
+"""Customer-managed keys: envelope encryption, rotation, re-encryption and break-glass."""
