@@ -155,6 +155,35 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         int, Meta(ge=1, le=168, description="lifetime of a process's signing key")
     ] = 24
 
+    kms_deadline_ms: Annotated[
+        Count, Meta(description="longest wait for a key's provider, in milliseconds")
+    ] = 2_000
+    kms_concurrency: Annotated[
+        Count, Meta(description="calls under way at one key provider at once")
+    ] = 8
+    aws_kms_endpoint: Annotated[
+        str | None, Meta(description="address of AWS KMS, instead of the region's own")
+    ] = None
+    gcp_kms_endpoint: Annotated[
+        str | None, Meta(description="address of Google Cloud KMS, instead of its own")
+    ] = None
+    azure_vault_hosts: Annotated[
+        str,
+        Meta(description="domains under which key vaults may be, comma-separated"),
+    ] = "vault.azure.net,managedhsm.azure.net"
+    pkcs11_module: Annotated[
+        str | None, Meta(description="PKCS#11 library of the HSM that tenants' keys may be in")
+    ] = None
+    pkcs11_pin_dir: Annotated[
+        str | None, Meta(description="folder with one file a token, named by its label: the PIN")
+    ] = None
+    openbao_url: Annotated[
+        str | None, Meta(description="address of the OpenBao or Vault server")
+    ] = None
+    openbao_token_file: Annotated[
+        str | None, Meta(description="file with the token for OpenBao; read anew when it changes")
+    ] = None
+
     deprecations_file: Annotated[
         str | None, Meta(description="lifecycle records; none takes the file of this release")
     ] = None
