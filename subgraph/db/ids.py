@@ -23,6 +23,13 @@ class IdKind(Enum):
     DATASET = 1
     DATASET_SOURCE = 2
     LEDGER_EVENT = 3
+    BREAK_GLASS = 4
+    KEY_DESTRUCTION = 5
+    BUDGET_OVERRIDE = 6
+    CUSTOMER_KEY = 7
+    KEY_VERSION = 8
+    KEY_JOB = 9
+    PROTECTED_RECORD = 10
 
 
 @dataclass(frozen=True, slots=True)
