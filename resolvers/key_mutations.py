@@ -200,8 +200,9 @@ class KeyMutations:
         self,
         info: Info,
         tenant_id: TenantId,
-        idempotency_key: IdempotencyKey,
         throttle_per_second: Throttle = None,
+        *,
+        idempotency_key: IdempotencyKey,
     ) -> RewrapKeyPayload | None:
         """Wrap data keys again under the newest version of the key."""
         wanted = jobs.NewJob(jobs.KeyJobKind.REWRAP, throttle_per_second=throttle_per_second)
@@ -216,11 +217,12 @@ class KeyMutations:
         self,
         info: Info,
         tenant_id: TenantId,
-        idempotency_key: IdempotencyKey,
         object_type: Annotated[
             str | None, strawberry.argument(description="Only records of this type.")
         ] = None,
         throttle_per_second: Throttle = None,
+        *,
+        idempotency_key: IdempotencyKey,
     ) -> ReencryptRecordsPayload | None:
         """Encrypt records again under new data keys."""
         if object_type is not None and not is_object_type(object_type):

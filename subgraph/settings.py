@@ -196,6 +196,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str | None, Meta(description="file with the token for OpenBao; read anew when it changes")
     ] = None
 
+    worker_concurrency: Annotated[
+        int, Meta(ge=2, le=64, description="slices of jobs that a worker runs at once")
+    ] = 4
+    worker_takeover_seconds: Annotated[
+        float, Meta(ge=1, description="silence after which a worker's slices are given to others")
+    ] = 15.0
+    worker_blocked_seconds: Annotated[
+        float, Meta(gt=0, description="time between two tries of a job that is blocked")
+    ] = 30.0
+    worker_maintenance_seconds: Annotated[
+        float, Meta(gt=0, description="time between two rounds of what is due by the clock")
+    ] = 60.0
+
     deprecations_file: Annotated[
         str | None, Meta(description="lifecycle records; none takes the file of this release")
     ] = None

@@ -1,4 +1,4 @@
-"""Everything on one machine: PostgreSQL, the server and a witness, as children of one process.
+"""Everything on one machine: PostgreSQL, server, worker and witness, children of one process.
 
 The parent owns the data folder. It starts the children in order, stops them in reverse, and
 neither outlives it.
@@ -126,6 +126,9 @@ class Stack:
             server = _start_server(settings, listener, self._workers)
             started["the server"] = server
             parts.push_async_callback(children.stop, server)
+            worker = _start_worker(settings)
+            started["the worker"] = worker
+            parts.push_async_callback(children.stop, worker)
             if not await _answers(state, started, stopping):
                 return _outcome(started, stopping)
             await self._ready(state)
@@ -196,6 +199,11 @@ def _start_server(settings: Settings, listener: socket.socket, workers: int) -> 
     command = [sys.executable, "-m", "subgraph.cli.main", "serve", "--workers", str(workers)]
     command += ["--listen-fd", str(descriptor)]
     return children.start(command, environment(settings), descriptor)
+
+
+def _start_worker(settings: Settings) -> Child:
+    command = [sys.executable, "-m", "subgraph.cli.main", "worker"]
+    return children.start(command, environment(settings))
 
 
 async def _answers(state: Running, started: Mapping[str, Child], stopping: asyncio.Event) -> bool:

@@ -17,6 +17,7 @@ PRIVATE = {"_pool", "_fetch"}
 # Connections that are bound to no tenant are the operator's; no request reaches these modules.
 OPERATORS = {
     "subgraph/cli/stack.py",
+    "subgraph/keys/jobs/maintenance.py",
     "subgraph/ledger/checkpoints.py",
     "subgraph/ledger/fsck.py",
     "subgraph/tenants/demo.py",
