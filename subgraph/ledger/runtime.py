@@ -10,6 +10,7 @@ from subgraph.db.migrations import HEAD
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.kms.contract import Sign
+from subgraph.kms.options import KmsOptions
 from subgraph.kms.signers import open_signer
 from subgraph.ledger.checkpoints import Checkpoints, Growth, Schedule, WriteGate
 from subgraph.ledger.reading import LedgerReader
@@ -36,7 +37,7 @@ async def open_root(settings: Settings, *, create: bool = True) -> Sign:
     """
     named = settings.ledger_root_key
     if named is not None:
-        return await open_signer(named)
+        return await open_signer(named, options=KmsOptions.of(settings))
     return await open_signer(f"file:{settings.data_path / _ROOT_FILE}", create=create)
 
 

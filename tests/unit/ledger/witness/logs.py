@@ -109,6 +109,7 @@ class WitnessProcess:
     initial: bool = True
     program: Sequence[str] = ("-m", "subgraph.cli.main")
     environment: dict[str, str] = field(default_factory=dict)
+    key: str | None = None
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[str] | None" = None
 
@@ -132,7 +133,7 @@ class WitnessProcess:
             logs += ["--log", f"{log.origin}={path}"]
         return [
             "witness", "--listen", f"127.0.0.1:{self.port}", "--state", str(self.state),
-            "--key", str(self.folder / "key.pem"), "--ed25519-key", str(self.folder / "ed.pem"),
+            "--key", self.key or str(self.folder / "key.pem"), "--ed25519-key", str(self.folder / "ed.pem"),
             "--verifiers", str(self.folder / "verifiers"), *logs,
             *(["--init"] if self.initial else []),
         ]  # fmt: skip
@@ -147,6 +148,14 @@ class WitnessProcess:
                 except httpx.TransportError:
                     await asyncio.sleep(0.02)
         return self
+
+    async def cosigned(self, log: Log, size: int) -> str:
+        """The lines of its first cosignature of the log."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            body = log.submission(0, size)
+            answer = await client.post(f"{self.url}/add-checkpoint", content=body)
+        answer.raise_for_status()
+        return answer.text
 
     def _spawn(self) -> "subprocess.Popen[str]":
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("IG_")}
