@@ -59,6 +59,8 @@ class Log:
     key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )
+    pem: str | None = None
+    """The public key of a log that somebody else signs."""
 
     @classmethod
     def of(cls, size: int, origin: str = ORIGIN) -> "Log":
@@ -71,6 +73,8 @@ class Log:
 
     @property
     def public_key(self) -> PublicKey:
+        if self.pem is not None:
+            return PublicKey.from_pem(self.pem)
         public = self.key.public_key()
         return PublicKey.from_pem(
             public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
