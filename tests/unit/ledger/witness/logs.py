@@ -183,3 +183,16 @@ class WitnessProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         self.process.communicate(timeout=30)
+
+
+LOG = Log.of(20)
+OTHER = Log.of(20, "log.test/other")
+BELOW = Log.of(20, "log.test/tenant/*")
+
+
+async def add(http: httpx.AsyncClient, body: bytes) -> httpx.Response:
+    return await http.post("/add-checkpoint", content=body)
+
+
+def submit(old: int, note: str, proof: list[bytes] | None = None) -> bytes:
+    return write_submission(Submission(old, tuple(proof or ()), note))
