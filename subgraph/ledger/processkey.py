@@ -16,8 +16,9 @@ _SHARE = 8
 
 @dataclass(frozen=True, slots=True)
 class ProcessKey:
-    """A delegated key. Signing is local and takes some 25 microseconds, outside of Python's lock.
+    """A delegated key.
 
+    Signing is local and takes some 25 microseconds, a part of them outside of Python's lock.
     `second` is the thread that signs beside the caller's.
     """
 
