@@ -135,7 +135,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ledger_root_key: Annotated[
         str | None,
         Meta(
-            description="key that signs checkpoints and delegations, `file:/path.pem` or `pkcs11:...`; none makes one in the data folder (development)"
+            description="key that signs checkpoints and delegations: `file:/path.pem`, `pkcs11:...`, `aws:arn:...`, `openbao:MOUNT/KEY`, `gcp:projects/.../cryptoKeyVersions/N` or `azure:https://VAULT/keys/NAME/VERSION`; none makes one in the data folder (development)"
         ),
     ] = None
     witness_url: Annotated[
