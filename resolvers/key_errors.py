@@ -19,6 +19,7 @@ _OUTCOMES = frozenset(
         ErrorCode.BREAK_GLASS_OUT_OF_SCOPE,
         ErrorCode.GRANT_CONSUMED,
         ErrorCode.IDEMPOTENCY_CONFLICT,
+        ErrorCode.INVALID_ID,
         ErrorCode.INVALID_INPUT,
         ErrorCode.JOB_ENDED,
         ErrorCode.JOB_IN_FLIGHT,

@@ -346,8 +346,7 @@ async def _planned(
     job = await context.services.key_jobs.plan(
         tenant, wanted, idempotency_key=idempotency_key, by=context.caller().subject
     )
-    context.loaders.forget()
-    return KeyJob.of(job)
+    return await _standing(context, job)
 
 
 async def _moved(
@@ -355,5 +354,11 @@ async def _moved(
 ) -> KeyJob:
     entity = await named(context, Scope.KEYS_WRITE, IdKind.KEY_JOB, id)
     job = await move(entity.tenant, entity.key, by=context.caller().subject)
+    return await _standing(context, job)
+
+
+async def _standing(context: RequestContext, job: jobs.KeyJob) -> KeyJob:
+    # Read anew, since the times of a job are those of the database.
     context.loaders.forget()
-    return KeyJob.of(job)
+    found = await context.loaders.key_jobs.load((job.tenant_id, job.job_id))
+    return KeyJob.of(found or job)

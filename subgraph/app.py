@@ -70,6 +70,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
     regions = RegionRegistry.load()
     recording = LedgerRuntime(configured, database)
     keys = KeysRuntime(configured, database, recording)
+    observed.observe_keys(keys.telemetry)
     decisions = policy.build(configured)
     authenticator = authentication.build(configured)
     records = policy_file.load(_deprecations(configured))

@@ -18,6 +18,7 @@ from subgraph.keys.jobs import store
 from subgraph.keys.jobs.model import KeyJob, KeyJobState, NewJob
 from subgraph.keys.runtime import KeysRuntime
 from subgraph.ledger.runtime import LedgerRuntime
+from subgraph.telemetry import configure_logging
 
 OPERATOR = "operator"
 _LOOK_SECONDS = 0.5
@@ -102,6 +103,8 @@ async def _services(
     configured = reachable(data_dir(settings.load(os.environ), folder))
     if configured.database_url is None:
         raise SubgraphError(ErrorCode.SETTINGS_INVALID, "DATABASE_URL is not set")
+    # Warnings, such as of keys in files, are the server's to give; here they would tear the bar.
+    configure_logging("ERROR")
     database = Database.for_service(configured.database_url, configured)
     await database.open()
     recording = LedgerRuntime(configured, database)

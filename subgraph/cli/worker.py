@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import uvloop
+
 from subgraph import settings
 from subgraph.cli.running import data_dir, reachable
 from subgraph.db.queue import WorkerPace, work
@@ -34,12 +36,17 @@ _log = logging.getLogger(__name__)
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--data-dir", type=Path, help="data folder of a running `ig demo`")
-    parser.set_defaults(run=_run, asynchronous=True)
+    parser.set_defaults(run=_run, asynchronous=False)
 
 
-async def _run(parsed: argparse.Namespace) -> int:
+def _run(parsed: argparse.Namespace) -> int:
     configured = reachable(data_dir(settings.load(os.environ), parsed.data_dir))
     configure_logging(configured.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_until_stopped(configured))
+
+
+async def _until_stopped(configured: Settings) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -111,10 +111,14 @@ class Caller:
         return await self.do(mutation, arguments, KEY, tenantId=self.tenant, reason="A test.")
 
     async def put(
-        self, fields: Mapping[str, str] = ADA, *, once: str | None = None, **wanted: Any
+        self,
+        values: Mapping[str, str] = ADA,
+        *,
+        once: str | None = None,
+        **wanted: Any,
     ) -> Any:
         """The payload of `putRecord`."""
-        listed = [{"name": name, "value": value} for name, value in fields.items()]
+        listed = [{"name": name, "value": value} for name, value in values.items()]
         return await self.do(
             "putRecord",
             "$tenantId: ID!, $input: PutRecordInput!, $idempotencyKey: String!",
@@ -124,9 +128,9 @@ class Caller:
             idempotencyKey=once or secrets.token_hex(8),
         )
 
-    async def stored(self, fields: Mapping[str, str] = ADA, **wanted: Any) -> str:
+    async def stored(self, values: Mapping[str, str] = ADA, **wanted: Any) -> str:
         """The id of a record that is stored now."""
-        payload = await self.put(fields, **wanted)
+        payload = await self.put(values, **wanted)
         assert payload["userErrors"] == []
         return str(payload["record"]["id"])
 
@@ -154,7 +158,7 @@ class Caller:
             "$keyVersionId: ID!, $reason: String!, $idempotencyKey: String!",
             DESTRUCTION,
             keyVersionId=version,
-            reason="The customer leaves.",
+            reason=JUSTIFICATION,
             idempotencyKey=once or secrets.token_hex(8),
         )
 

@@ -44,7 +44,7 @@ def worker(here: Process) -> Iterator[Worker]:
 async def test_ten_killed_workers_lose_nothing(here: Process) -> None:
     tenant = await here.make_tenant()
     written = await here.fill_fast(tenant, RECORDS)
-    jobs = await survive(here, tenant, list(written), kills=10)
+    jobs = await survive(here, tenant, kills=10)
     counts = {(job.total, job.done, job.superseded, job.quarantined) for job in jobs}
     assert counts == {(RECORDS, RECORDS, 0, 0)}
     await here.exact(tenant)
@@ -119,7 +119,7 @@ async def test_a_second_job_is_refused_with_its_code(here: Process) -> None:
     tenant = await here.make_tenant()
     assert (await ig(here, "keys", "rewrap", "--tenant", tenant, "--detach"))[0] == 0
     status, _, err = await ig(here, "keys", "rotate", "--tenant", tenant)
-    assert (status, err.startswith("ig: JOB_IN_FLIGHT: ")) == (1, True)
+    assert (status, err.partition(": another")[0]) == (1, "ig: JOB_IN_FLIGHT")
 
 
 @pytest.mark.parametrize("command", ["rotate", "status"])

@@ -1,12 +1,10 @@
 """`ig worker` as processes of their own, and what kills them."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from uuid import UUID
+from collections.abc import Mapping
 
 from subgraph.cli.stack import environment
 from subgraph.keys.jobs.model import KeyJob, KeyJobKind, KeyJobState
@@ -63,7 +61,7 @@ async def until(here: Process, job: KeyJob, *states: KeyJobState, done: int = 0)
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def survive(here: Process, tenant: str, ids: Sequence[UUID], *, kills: int) -> list[KeyJob]:
+async def survive(here: Process, tenant: str, *, kills: int) -> list[KeyJob]:
     """Re-encrypt again and again while worker after worker is killed; the jobs, ended."""
     jobs = [await here.plan(tenant, KeyJobKind.REENCRYPT)]
     for _ in range(kills):
@@ -75,11 +73,11 @@ async def survive(here: Process, tenant: str, ids: Sequence[UUID], *, kills: int
                 before = jobs[-1]
             standing = before
             while standing.done == before.done and standing.state is not KeyJobState.DONE:
-                assert worker.poll() is None
+                assert worker.poll() is None, f"the worker ended: {worker.returncode}"
                 await asyncio.sleep(LOOK_SECONDS)
                 standing = await here.job(jobs[-1])
         finally:
-            os.kill(worker.pid, signal.SIGKILL)
+            worker.kill()
             worker.wait()
     worker = start(here)
     try:

@@ -162,14 +162,14 @@ class RecordService:
         if standing is None:
             message = "there is no such record; leave the id out to store a new one"
             raise InvalidRecord(message, ("input", "id"), ErrorCode.UNKNOWN_OBJECT)
-        if standing.object_type != sealed.object_type:
-            message = f"the record is of the type {standing.object_type}, which never changes"
+        object_type, data_key_id = standing
+        if object_type != sealed.object_type:
+            message = f"the record is of the type {object_type}, which never changes"
             raise InvalidRecord(message, ("input", "objectType"))
         await store.replace(transaction, tenant, sealed)
-        if standing.data_key_id != sealed.data_key_id:
-            changes = sorted(((standing.data_key_id, -1), (sealed.data_key_id, 1)))
-            for data_key_id, change in changes:
-                await _count(transaction, tenant, data_key_id, change)
+        if data_key_id != sealed.data_key_id:
+            for counted, change in sorted(((data_key_id, -1), (sealed.data_key_id, 1))):
+                await _count(transaction, tenant, counted, change)
 
 
 def _request(wanted: NewRecord) -> bytes:

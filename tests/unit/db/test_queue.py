@@ -17,7 +17,9 @@ from subgraph.settings import Settings
 from tests.unit.db.scratch import Scratch, scratch_database
 
 PACE = WorkerPace(concurrency=2, takeover_seconds=60.0, poll_seconds=0.2, retry_seconds=0.1)
-QUEUED = "SELECT status::text, execute_after > now() AS later FROM work.pgqueuer WHERE entrypoint = $1"
+QUEUED = (
+    "SELECT status::text, execute_after > now() AS later FROM work.pgqueuer WHERE entrypoint = $1"
+)
 
 
 @pytest.fixture(scope="module")

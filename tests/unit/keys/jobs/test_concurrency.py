@@ -6,8 +6,10 @@ from uuid import UUID
 
 import pytest
 
+from subgraph.keys.jobs.faultpoints import JobFaultPoint
 from subgraph.keys.jobs.model import KeyJob, KeyJobKind, KeyJobState
 from tests.unit.keys.jobs.rig import Process
+from tests.unit.keys.jobs.test_fence import Silence
 
 
 class Writers:
@@ -57,9 +59,7 @@ async def test_writers_go_on_while_records_are_moved(here: Process, workers: int
     assert 0 < finished.done <= 400
     await here.exact(tenant)
     assert await here.read(tenant, list(writers.written)) == writers.written
-    rows = await here.ask(
-        "SELECT count(*) AS n FROM protected_record WHERE tenant_id = $1", tenant
-    )
+    rows = await here.ask("SELECT count(*) AS n FROM protected_record WHERE tenant_id = $1", tenant)
     assert rows[0]["n"] == len(writers.written)
     assert [state for _, state, _ in await here.data_keys(tenant)] == ["RETIRED", "ACTIVE"]
 
@@ -99,3 +99,26 @@ async def test_jobs_of_two_tenants_run_at_once(here: Process) -> None:
     jobs = [await here.plan(tenant, KeyJobKind.REENCRYPT) for tenant in tenants]
     await asyncio.gather(*(run_until_ended(here, job) for job in jobs))
     assert [await here.read(t, list(w)) for t, w in zip(tenants, written, strict=True)] == written
+
+
+async def test_a_writer_that_waited_for_a_batch_finds_its_record(here: Process) -> None:
+    tenant = await here.make_tenant()
+    [(record_id, _)] = (await here.fill(tenant, 1)).items()
+    job = await here.plan(tenant, KeyJobKind.REENCRYPT)
+    await here.slice(job)
+    # The batch has moved the row, and holds it, when the writer comes.
+    silence = Silence(JobFaultPoint.COUNTERS_MOVED)
+    due = (await here.job(job)).epoch
+    moving = asyncio.create_task(here.runner(silence).run(tenant, job.job_id, due))
+    await silence.reached.wait()
+    writing = asyncio.create_task(here.put(tenant, "new", record_id))
+    waiting = (
+        "SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'"
+        " AND query LIKE '%protected_record%'"
+    )
+    while not await here.ask(waiting, here.scratch.name):
+        assert not writing.done()
+    silence.over.set()
+    await asyncio.gather(moving, writing)
+    assert await here.read(tenant, [record_id]) == {record_id: "new"}
+    await here.exact(tenant)

@@ -97,7 +97,8 @@ async def finish(here: Process, job: KeyJob, runner: JobRunner) -> KeyJob:
         except Cut:
             continue
         except SubgraphError as error:
-            assert error.code is ErrorCode.DATABASE_UNAVAILABLE
+            if error.code is not ErrorCode.DATABASE_UNAVAILABLE:
+                raise
             await asyncio.sleep(0)
     raise AssertionError("the job does not end")
 

@@ -1,11 +1,6 @@
-import asyncio
-import secrets
-from dataclasses import replace
-
 import pytest
 
 from subgraph.db.roles import Role
-from subgraph.keys.breakglass.service import BreakGlassService
 from subgraph.keys.jobs import store
 from subgraph.keys.jobs.maintenance import Maintenance
 from subgraph.keys.jobs.model import KeyJob, KeyJobKind, KeyJobState

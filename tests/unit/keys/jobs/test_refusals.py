@@ -133,9 +133,7 @@ async def test_a_missing_key_blocks_the_job_and_accuses_no_record(
     content = json.loads(path.read_text())
     job = await here.plan(tenant, KeyJobKind.REENCRYPT)
     await here.slice(job)
-    path.write_text(
-        json.dumps({**content, "versions": [{**content["versions"][0], "number": 2}]})
-    )
+    path.write_text(json.dumps({**content, "versions": [{**content["versions"][0], "number": 2}]}))
     blocked = await fresh.finish(job)
     assert (blocked.state, blocked.blocked_code) == (KeyJobState.BLOCKED, "KEY_NOT_FOUND")
     assert (blocked.done, blocked.quarantined) == (0, 0)
@@ -181,9 +179,7 @@ async def test_a_revocation_blocks_a_job_which_then_goes_on(
     assert (told.count("key.job.blocked"), told.count("key.job.continued")) == (1, 1)
 
 
-async def test_a_revocation_in_mid_job_blocks_it_where_it_is(
-    here: Process, fresh: Process
-) -> None:
+async def test_a_revocation_in_mid_job_blocks_it_where_it_is(here: Process, fresh: Process) -> None:
     tenant = await here.make_tenant()
     written = await here.fill(tenant, 50)
     job = await here.plan(tenant, KeyJobKind.REENCRYPT, throttle_per_second=10)
