@@ -12,6 +12,7 @@ from subgraph.errors import SubgraphError
 GROUPS: Mapping[str, str] = {
     "demo": "run everything on this machine, with demonstration data",
     "serve": "run the server",
+    "budgets": "verify the spend logs of privacy budgets",
     "db": "migrate the database and make its roles",
     "datasets": "provision the relations that data sets are registered from",
     "ledger": "export a ledger, verify an export, or check what the database holds",

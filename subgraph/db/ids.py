@@ -23,6 +23,9 @@ class IdKind(Enum):
     DATASET = 1
     DATASET_SOURCE = 2
     LEDGER_EVENT = 3
+    PRIVACY_BUDGET = 16
+    DP_SPEND = 17
+    DP_TICKET = 18
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ id `_deployment`, which no tenant can register. `TENANT_TABLES` names the tables
 migrations' policies.
 """
 
-from subgraph.db.tables import ledger, tenancy  # noqa: F401 - they enter their tables
+from subgraph.db.tables import budgets, ledger, tenancy  # noqa: F401 - they enter their tables
 from subgraph.db.tables.naming import metadata
 
 __all__ = ["TENANT_TABLES", "metadata"]

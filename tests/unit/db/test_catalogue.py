@@ -35,6 +35,25 @@ PRIVILEGES: Mapping[str, Mapping[str, set[str]]] = {
         "ig_service": {"SELECT", "INSERT", "UPDATE of a column"}, "ig_system": {"SELECT"},
     },
     "public.lease": {"ig_service": {"SELECT", "INSERT", "UPDATE of a column"}},
+    "public.dp_policy": {"ig_service": {"SELECT", "INSERT"}, "ig_system": {"SELECT"}},
+    "public.dp_budget": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"},
+        "ig_system": {"SELECT", "UPDATE of a column"},
+    },
+    "public.dp_reservation": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"},
+        "ig_system": {"SELECT", "UPDATE of a column"},
+    },
+    "public.dp_spend": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"},
+        "ig_system": {"SELECT", "UPDATE of a column"},
+    },
+    "public.dp_release": {"ig_service": {"SELECT", "INSERT"}},
+    "public.dp_override": {"ig_service": {"SELECT", "INSERT"}},
+    "public.dp_ticket": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"},
+        "ig_system": {"SELECT", "UPDATE of a column"},
+    },
     "tenant_data.rand_health_insurance": {"ig_service": {"SELECT"}},
 }  # fmt: skip
 
