@@ -24,8 +24,8 @@ from subgraph.budgets.model import (
     ReservationRequest,
 )
 from subgraph.budgets.policies import set_policy
-from subgraph.db.roles import Role
 from subgraph.db.service import Database
+from subgraph.ledger.entry import decode
 from subgraph.settings import Settings
 from tests.unit.db.scratch import Scratch
 from tests.unit.ledger.deployment import Deployment, deployment
@@ -102,18 +102,18 @@ class Accounts:
         return row
 
     async def events(self, tenant: str, type: str) -> list[dict[str, Any]]:
-        from subgraph.ledger.entry import decode
-
         found = await self.process.reader.events(tenant, first=100, type=type)
         return [dict(decode(event.entry).payload or {}) for event in found]
 
-    async def end_window(self, tenant: str, ago: str = "0") -> None:
-        """Move every window of the tenant into the past, as time would."""
-        await self.scratch.ask(
-            "WITH moved AS (SELECT max(window_end) - clock_timestamp() + $2::interval AS by"
-            " FROM dp_budget WHERE tenant_id = $1 AND window_start > '-infinity')"
-            " SELECT 1 FROM moved", tenant, ago,
-        )  # fmt: skip
+    async def end_window(self, tenant: str) -> None:
+        """Let the open windows end now, whatever the calendar says."""
+        await self.scratch.run(
+            "ALTER TABLE dp_budget DISABLE TRIGGER never_less",
+            "UPDATE dp_budget SET window_end = clock_timestamp()"
+            f" WHERE tenant_id = '{tenant}' AND window_start <= clock_timestamp()"
+            " AND isfinite(window_end) AND window_end > clock_timestamp()",
+            "ALTER TABLE dp_budget ENABLE TRIGGER never_less",
+        )
 
 
 async def new_tenant(scratch: Scratch) -> str:
@@ -138,7 +138,3 @@ async def accounts(
     async with deployment(scratch, settings, pool_size=pool_size) as process:
         accountant = Accountant(process.database, process.ledger, lease=lease, faults=faults)
         yield Accounts(process, accountant)
-
-
-def service_url(scratch: Scratch) -> str:
-    return scratch.url(Role.SERVICE)
