@@ -5,8 +5,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 GENERATOR_CORE = 1
@@ -27,6 +27,17 @@ def separate_cores() -> int | None:
         return None
     os.sched_setaffinity(0, {GENERATOR_CORE})
     return SERVER_CORE
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """Let this thread, and threads that it starts, run on the servers' core too."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before | ({SERVER_CORE} if GENERATOR_CORE in before else set()))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def busy_seconds() -> float:

@@ -9,6 +9,7 @@ from benchmarks import stats
 from benchmarks.arms.catalog import ARMS, CACHED, OURS, TITLES
 from benchmarks.measure import Cell, Measured
 from benchmarks.plan import Plan
+from benchmarks.sections.contract import Comparison, Goal, Result
 from benchmarks.stats import Ratio
 
 MOST_STATEMENTS = 2.0
@@ -37,23 +38,19 @@ class Run:
     uncommitted: bool
     environment: Mapping[str, object]
     plan: Plan
+    part: str | None = None
+    """The sections, where they are not all."""
 
     @property
     def name(self) -> str:
         """The name of its files."""
-        return f"{self.day.isoformat()}-{self.commit}"
+        whole = f"{self.day.isoformat()}-{self.commit}"
+        return f"{whole}-{self.part}" if self.part else whole
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """One aim of this release, and what became of it."""
-
-    text: str
-    met: bool
-    found: str
-
-
-def as_data(run: Run, measured: Sequence[Measured]) -> dict[str, Any]:
+def as_data(
+    run: Run, measured: Sequence[Measured], sections: Sequence[Result] = ()
+) -> dict[str, Any]:
     """The whole report; times in milliseconds."""
     plan = asdict(run.plan)
     plan["operations"] = [operation.name for operation in run.plan.operations]
@@ -64,11 +61,12 @@ def as_data(run: Run, measured: Sequence[Measured]) -> dict[str, Any]:
         "environment": run.environment,
         "plan": plan,
         "operations": [as_data_of(each) for each in measured],
-        "goals": [asdict(goal) for goal in goals(measured)],
+        "sections": [_as_data_of_section(each) for each in sections],
+        "goals": [asdict(goal) for goal in _all_goals(measured, sections)],
     }
 
 
-def as_page(run: Run, measured: Sequence[Measured]) -> str:
+def as_page(run: Run, measured: Sequence[Measured], sections: Sequence[Result] = ()) -> str:
     """The report in Markdown."""
     changed = " with uncommitted changes" if run.uncommitted else ""
     lines = [
@@ -76,17 +74,23 @@ def as_page(run: Run, measured: Sequence[Measured]) -> str:
         "",
         "How to read this: [docs/performance.md](../../docs/performance.md).",
         "",
-        _where(run),
+        _where(run, loops=bool(measured)),
         "",
-        _company(measured),
-        "",
+        *([_company(measured), ""] if measured else []),
         "| goal | met | found |",
         "|---|---|---|",
-        *(_goal(goal) for goal in goals(measured)),
+        *(_goal(goal) for goal in _all_goals(measured, sections)),
     ]
     for each in measured:
-        lines += ["", *_section(each)]
+        lines += ["", *_operation(each)]
+    for found in sections:
+        lines += ["", *_section(found)]
     return "\n".join(lines) + "\n"
+
+
+def _all_goals(measured: Sequence[Measured], sections: Sequence[Result]) -> list[Goal]:
+    of_sections = [goal for each in sections for goal in each.goals]
+    return [*(goals(measured) if measured else []), *of_sections]
 
 
 def goals(measured: Sequence[Measured]) -> list[Goal]:
@@ -104,7 +108,7 @@ def goals(measured: Sequence[Measured]) -> list[Goal]:
         Goal(
             "No slower than Strawberry with caches",
             not slower,
-            "; ".join(f"{name} {metric} {_written(found)}" for name, metric, found in against),
+            "; ".join(f"{name} {metric} {found.written}" for name, metric, found in against),
         ),
         Goal(
             "At most two statements an operation",
@@ -194,13 +198,15 @@ def _round(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _where(run: Run) -> str:
+def _where(run: Run, *, loops: bool) -> str:
     machine = run.environment
+    length = (
+        f" of {run.plan.open_seconds:g} s open loop and {run.plan.closed_seconds:g} s closed loop"
+    )
     return (
         f"{machine['cpu']}, {machine['cores']} cores; {machine['kernel']}; {machine['python']}; "
         f"PostgreSQL {machine['postgresql']}; load before the run {machine['load_before']}; "
-        f"{run.plan.rounds} rounds of {run.plan.open_seconds:g} s open loop and "
-        f"{run.plan.closed_seconds:g} s closed loop."
+        f"{run.plan.rounds} rounds{length if loops else ''}."
     )
 
 
@@ -218,7 +224,7 @@ def _goal(goal: Goal) -> str:
     return f"| {goal.text} | {'yes' if goal.met else '**no**'} | {goal.found} |"
 
 
-def _section(each: Measured) -> list[str]:
+def _operation(each: Measured) -> list[str]:
     return [
         f"## {each.operation.title}",
         "",
@@ -259,11 +265,42 @@ def _matrix(each: Measured, metric: str) -> list[str]:
     rows = []
     for arm in ARMS:
         found = [None if arm == other else ratio(each, metric, arm, other) for other in ARMS]
-        cells = ["" if one is None else _written(one) for one in found]
+        cells = ["" if one is None else one.written for one in found]
         rows.append(f"| {TITLES[arm]} | {' | '.join(cells)} |")
     head = " | ".join(TITLES[arm] for arm in ARMS)
     return ["", f"| {_METRICS[metric][0]} | {head} |", f"|---|{'--:|' * len(ARMS)}", *rows]
 
 
-def _written(found: Ratio) -> str:
-    return f"{found.median:.3g} ({found.low:.3g} to {found.high:.3g})"
+def _section(each: Result) -> list[str]:
+    return [
+        f"## {each.title}",
+        "",
+        *each.notes,
+        "",
+        "| what | arm | median | against | median | ratio |",
+        "|---|---|--:|---|--:|--:|",
+        *(_comparison(compared) for compared in each.comparisons),
+    ]
+
+
+def _comparison(compared: Comparison) -> str:
+    one, other = stats.middle(compared.values), stats.middle(compared.others)
+    cells = (
+        f"{compared.title}, {compared.unit}",
+        compared.arm,
+        f"{one:.4g}",
+        compared.other,
+        f"{other:.4g}",
+        compared.ratio.written,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _as_data_of_section(each: Result) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "notes": list(each.notes),
+        "comparisons": [
+            {**asdict(compared), "ratio": asdict(compared.ratio)} for compared in each.comparisons
+        ],
+    }

@@ -30,6 +30,11 @@ class Ratio:
     low: float
     high: float
 
+    @property
+    def written(self) -> str:
+        """The median and the interval, to three digits."""
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
 
 def histogram(seconds: Iterable[float]) -> HdrHistogram:
     """A histogram of durations: microseconds up to a minute, three significant digits."""

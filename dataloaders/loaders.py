@@ -1,6 +1,6 @@
 """The loaders of one request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from dataloaders.datasets import (
     DatasetLoader,
@@ -8,7 +8,25 @@ from dataloaders.datasets import (
     dataset_loader,
     dataset_page_loader,
 )
+from dataloaders.keys import (
+    CustomerKeyLoader,
+    KeyJobLoader,
+    KeyVersionLoader,
+    NumberedVersionLoader,
+    RemainingLoader,
+    customer_key_loader,
+    key_job_loader,
+    key_version_loader,
+    numbered_version_loader,
+    remaining_loader,
+)
 from dataloaders.ledger import EventLoader, InclusionLoader, event_loader, inclusion_loader
+from dataloaders.records import (
+    RecordLoader,
+    RecordPageLoader,
+    record_loader,
+    record_page_loader,
+)
 from dataloaders.tenants import TenantLoader, tenant_loader
 from dataloaders.visibility import Visibility
 from subgraph.db.service import Database
@@ -24,6 +42,13 @@ class Loaders:
     dataset_pages: DatasetPageLoader
     ledger_events: EventLoader
     inclusions: InclusionLoader
+    customer_keys: CustomerKeyLoader
+    key_versions: KeyVersionLoader
+    numbered_versions: NumberedVersionLoader
+    records_remaining: RemainingLoader
+    key_jobs: KeyJobLoader
+    records: RecordLoader
+    record_pages: RecordPageLoader
 
     @classmethod
     def of(cls, database: Database, reader: LedgerReader, visibility: Visibility) -> "Loaders":
@@ -34,12 +59,16 @@ class Loaders:
             dataset_pages=dataset_page_loader(database, visibility),
             ledger_events=event_loader(reader, visibility),
             inclusions=inclusion_loader(reader),
+            customer_keys=customer_key_loader(database, visibility),
+            key_versions=key_version_loader(database, visibility),
+            numbered_versions=numbered_version_loader(database, visibility),
+            records_remaining=remaining_loader(database),
+            key_jobs=key_job_loader(database, visibility),
+            records=record_loader(database, visibility),
+            record_pages=record_page_loader(database, visibility),
         )
 
     def forget(self) -> None:
         """Read anew from here on: something was written."""
-        self.tenants.forget()
-        self.datasets.forget()
-        self.dataset_pages.forget()
-        self.ledger_events.forget()
-        self.inclusions.forget()
+        for loader in fields(self):
+            getattr(self, loader.name).forget()

@@ -135,6 +135,48 @@ class ErrorCode(Enum):
         "Try again; the operator checks the policy service.",
     )
 
+    # --- dual control
+    DUAL_CONTROL_REQUIRED = (
+        403,
+        "Not enough other people have approved exactly this request.",
+        "Have as many people approve it as it needs, none of them the requester.",
+    )
+    APPROVER_NOT_DISTINCT = (
+        403,
+        "The requester, or a token that has decided already, cannot decide here.",
+        "Another person decides, with a token of their own.",
+    )
+    APPROVAL_DIGEST_MISMATCH = (
+        409,
+        "The request is not the one that the digest is of.",
+        "Read the request again, and approve the digest that it has if that is what is meant.",
+    )
+    REQUEST_NOT_OPEN = (
+        409,
+        "The request is decided, or was withdrawn.",
+        "Make another request if it is still needed.",
+    )
+    REQUEST_EXPIRED = (
+        409,
+        "The time in which the request could be approved and used is over.",
+        "Make another request.",
+    )
+    GRANT_CONSUMED = (
+        409,
+        "What was approved has been used; it can be used once.",
+        "Make another request.",
+    )
+    BREAK_GLASS_CLOSED = (
+        403,
+        "The break-glass session is not open, or no longer.",
+        "Make another request.",
+    )
+    BREAK_GLASS_OUT_OF_SCOPE = (
+        403,
+        "A value was asked for that the break-glass request does not name.",
+        "Ask for what was approved, or make another request.",
+    )
+
     # --- data
     INVALID_ID = (
         400,
@@ -147,6 +189,11 @@ class ErrorCode(Enum):
         "Send a cursor as it was received, to the same list of the same tenant.",
     )
     INVALID_INPUT = (400, "A value breaks a rule of this service.", "Mend the named field.")
+    UNKNOWN_OBJECT = (
+        404,
+        "There is no such object, or the caller may not see it.",
+        "Check the id, and that the token is of the object's tenant.",
+    )
     ALREADY_EXISTS = (
         409,
         "Something with this identity exists already.",
@@ -154,8 +201,8 @@ class ErrorCode(Enum):
     )
     IDEMPOTENCY_CONFLICT = (
         409,
-        "The idempotency key was used for another request.",
-        "Send each request with a key of its own, and a repeated one with the same content.",
+        "The idempotency key was used for another input.",
+        "Send a new key with a new input, and the same key only to repeat.",
     )
     UNKNOWN_REGION = (
         400,
@@ -241,6 +288,17 @@ class ErrorCode(Enum):
         503,
         "The key is not one that the service may use.",
         "The operator does what the message says.",
+    )
+    JOB_IN_FLIGHT = (
+        409,
+        "Another job on this tenant's keys has not ended.",
+        "Wait for it, or cancel it.",
+    )
+    JOB_ENDED = (409, "The job has ended.", "Plan another one.")
+    KEY_IN_USE = (
+        409,
+        "Records still depend on this version of the key, or it is the one in use.",
+        "Rotate and rewrap first; `recordsRemaining` says how many records are left.",
     )
     KEY_THROTTLED = (
         503,

@@ -161,6 +161,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     kms_concurrency: Annotated[
         Count, Meta(description="calls under way at one key provider at once")
     ] = 8
+    key_soft_seconds: Annotated[
+        float, Meta(gt=0, description="age at which an unwrapped data key in use is refreshed")
+    ] = 60.0
+    key_hard_seconds: Annotated[
+        float, Meta(gt=0, description="age at which an unwrapped data key is no longer served")
+    ] = 300.0
+    key_probe_seconds: Annotated[
+        float, Meta(gt=0, description="time between two probes of a tenant's key")
+    ] = 30.0
+    key_verdict_seconds: Annotated[
+        float, Meta(gt=0, description="time between two readings of what the probes found")
+    ] = 1.0
     aws_kms_endpoint: Annotated[
         str | None, Meta(description="address of AWS KMS, instead of the region's own")
     ] = None
@@ -284,6 +296,10 @@ def _check(settings: Settings) -> None:
     if settings.witness and not settings.witness_verifiers_file:
         raise SubgraphError(
             ErrorCode.SETTINGS_INVALID, "IG_WITNESS_URL needs IG_WITNESS_VERIFIERS_FILE"
+        )
+    if settings.key_soft_seconds >= settings.key_hard_seconds:
+        raise SubgraphError(
+            ErrorCode.SETTINGS_INVALID, "IG_KEY_SOFT_SECONDS is below IG_KEY_HARD_SECONDS"
         )
     if not settings.production:
         return

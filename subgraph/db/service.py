@@ -4,11 +4,12 @@ No session state outlives a statement or a transaction, so connections go back t
 without a reset, which saves a round trip on every read.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
 
@@ -18,6 +19,11 @@ from subgraph.db.roles import refuse_unsafe
 
 if TYPE_CHECKING:
     from subgraph.settings import Settings
+
+Made = TypeVar("Made")
+
+_TURNS_UNTIL_SENT = 2
+"""The statement is written in the first turn of the event loop; uvloop sends it at its end."""
 
 Row = Mapping[str, Any]
 """One row; its columns are read by name."""
@@ -64,6 +70,13 @@ class Transaction(Protocol):
         """Run `sql` and return its command tag."""
         ...
 
+    async def run_while(self, work: Callable[[], Made], sql: str, *args: object) -> Made:
+        """Run `sql`, do `work` while PostgreSQL is busy with it, and return what that made.
+
+        Both are over when this returns or raises; what fails first is raised.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class BoundTransaction:
@@ -89,6 +102,20 @@ class BoundTransaction:
         _count()
         with translated():
             return str(await self.connection.execute(sql, *args))
+
+    async def run_while(self, work: Callable[[], Made], sql: str, *args: object) -> Made:
+        """Run `sql`, do `work` while PostgreSQL is busy with it, and return what that made."""
+        _count()
+        with translated():
+            try:
+                # The group ends with the statement's task, whatever fails or is cancelled.
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.connection.execute(sql, *args))
+                    for _ in range(_TURNS_UNTIL_SENT):
+                        await asyncio.sleep(0)
+                    return work()
+            except BaseExceptionGroup as failed:
+                raise failed.exceptions[0] from None
 
 
 class Database:

@@ -1,6 +1,7 @@
 """What can go wrong at a key's provider, in the same words for all of them."""
 
 from enum import Enum
+from typing import Self
 
 from subgraph.errors import ErrorCode, JSONValue, SubgraphError
 
@@ -45,3 +46,9 @@ class KeyProviderError(SubgraphError):
     def __init__(self, fault: KeyFault, message: str | None = None, **details: JSONValue) -> None:
         self.fault = fault
         super().__init__(fault.value, message, retryable=fault.retryable, **details)
+
+    @classmethod
+    def of(cls, error: SubgraphError) -> Self:
+        """The same failure as one of a provider; CONFIG where no other fault has its code."""
+        fault = next((fault for fault in KeyFault if fault.value is error.code), KeyFault.CONFIG)
+        return cls(fault, error.message)

@@ -2,12 +2,14 @@
 
 import contextlib
 import functools
+import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.kms.device_thread import DeviceThread
+from subgraph.kms.calls import CallThreads
 from subgraph.kms.pkcs11_uri import Pkcs11Uri, TokenSelector
 from subgraph.kms.private_file import read_private
 
@@ -39,11 +41,12 @@ class Pkcs11Module:
     """
 
     def __init__(self, path: Path) -> None:
-        self.thread = DeviceThread(f"pkcs11 {path.name}")
+        self.thread = CallThreads(f"PKCS11/{path.name}", 1)
         self.generation = 0
         self._path = path
         self._library: _pkcs11.lib | None = None
         self._sessions: dict[TokenSelector, pkcs11.Session] = {}
+        self._refused_pins: dict[TokenSelector, bytes] = {}
 
     def session(self, uri: Pkcs11Uri) -> "pkcs11.Session":
         """The session with the token of `uri`, opened and logged in if there is none.
@@ -56,10 +59,20 @@ class Pkcs11Module:
             return known
         if self._library is None:
             self._library = self._load()
-        pin = None if uri.pin_file is None else _pin(uri.pin_file)
-        session = self._find(self._library, uri.token).open(user_pin=pin)
+        session = self._log_in(self._find(self._library, uri.token), uri)
         self._sessions[uri.token] = session
         return session
+
+    @contextlib.contextmanager
+    def writing_session(self, uri: Pkcs11Uri) -> "Iterator[pkcs11.Session]":
+        """A session that may change the token of `uri`; it shares the other session's login."""
+        self.session(uri)
+        assert self._library is not None
+        session = self._find(self._library, uri.token).open(rw=True)
+        try:
+            yield session
+        finally:
+            session.close()
 
     def reset(self, generation: int) -> None:
         """Begin anew with the library, unless that was done since `generation`.
@@ -77,6 +90,22 @@ class Pkcs11Module:
             with contextlib.suppress(pkcs11.PKCS11Error):
                 self._library.finalize()
             self._library.initialize()
+
+    def _log_in(self, token: "pkcs11.Token", uri: Pkcs11Uri) -> "pkcs11.Session":
+        import pkcs11
+
+        if uri.pin_file is None:
+            return token.open()
+        pin = _pin(uri.pin_file)
+        digest = hashlib.sha256(pin.encode()).digest()
+        if self._refused_pins.get(uri.token) == digest:
+            # Presented again by every key of the token, it would lock the token.
+            raise pkcs11.PinIncorrect
+        try:
+            return token.open(user_pin=pin)
+        except pkcs11.PinIncorrect:
+            self._refused_pins[uri.token] = digest
+            raise
 
     def _load(self) -> "_pkcs11.lib":
         try:

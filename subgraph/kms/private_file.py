@@ -1,8 +1,11 @@
 """Files with a secret: read only if nobody else can, and written so that nobody else can."""
 
+import fcntl
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -38,24 +41,32 @@ def create_private(path: Path, content: bytes) -> bool:
     Of several processes one makes the file, and the others see it complete. Raises
     `SubgraphError` with KEY_UNUSABLE when it cannot be written.
     """
-    draft = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".key-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-        os.link(draft, path)
+        with _draft(path, content) as draft:
+            os.link(draft, path)
         _sync(path.parent)
     except FileExistsError:
         return False
     except OSError as error:
         raise unusable(path, error.strerror or "it cannot be written") from None
-    finally:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
     return True
+
+
+def replace_private(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Write what `change` makes of the file's content in its place, as a whole and durably.
+
+    Of several processes one changes the file after the other, and none overwrites what another
+    wrote. Raises `SubgraphError` as `read_private` and `create_private` do.
+    """
+    with _sole_writer(path):
+        content = change(read_private(path))
+        try:
+            with _draft(path, content) as draft:
+                draft.replace(path)
+            _sync(path.parent)
+        except OSError as error:
+            raise unusable(path, error.strerror or "it cannot be written") from None
 
 
 def unusable(path: Path, reason: str) -> SubgraphError:
@@ -76,6 +87,35 @@ def _check(path: Path, status: os.stat_result) -> None:
         raise unusable(path, f"other accounts can open it (mode {mode:04o}): run chmod 600")
     if status.st_uid not in (os.geteuid(), 0):
         raise unusable(path, "it belongs to another account")
+
+
+@contextmanager
+def _draft(path: Path, content: bytes) -> Iterator[Path]:
+    """A file beside `path` that holds `content` and is on the disk; gone afterwards."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".key-")
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _sole_writer(path: Path) -> Iterator[None]:
+    # The folder is locked, not the file, which is another one after every change.
+    try:
+        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        raise SubgraphError(ErrorCode.KEY_NOT_FOUND, f"{path}: there is no such file") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync(folder: Path) -> None:

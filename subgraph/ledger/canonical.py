@@ -17,15 +17,19 @@ _MOST_DIGITS = 16
 _DEEPEST = 32
 
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_write_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_quoted = json.encoder.encode_basestring
 
 
-def encode(value: JSONValue) -> bytes:
-    """The canonical UTF-8 text; EntryInvalid when an entry could not hold the value."""
+def encode(value: JSONValue, *, within: int = 0) -> bytes:
+    """The canonical UTF-8 text; EntryInvalid when an entry could not hold the value.
+
+    `within` is how many levels there are around the value.
+    """
     # In ASCII every order of names is the same one, and every text is in normalization form C.
-    if _is_plain(value, 0):
-        return _write_sorted(value).encode()
-    return _write(_ordered(value, 0)).encode()
+    text = _plain(value, within)
+    if text is not None and text.isascii():
+        return text.encode()
+    return _write(_ordered(value, within)).encode()
 
 
 def parse(content: bytes) -> JSONValue:
@@ -52,26 +56,36 @@ def load(content: bytes) -> Any:
         raise EntryInvalid(Finding.JSON_MALFORMED, f"not JSON: {error}") from None
 
 
-def _is_plain(value: object, depth: int) -> bool:
-    """Whether the value is an object of ASCII texts, small integers, booleans and nulls.
+def _plain(value: object, depth: int) -> str | None:
+    """The text of an object of texts, small integers, booleans, nulls and such objects, else None.
 
-    Most entries and payloads are made of such; what is not is looked at closely.
+    It is the canonical one if it is ASCII, as that of most entries and payloads is.
     """
     if type(value) is not dict or depth >= _DEEPEST:
-        return False
-    for name, member in value.items():
-        if type(name) is not str or not name.isascii():
-            return False
+        return None
+    members = []
+    try:
+        names = sorted(value)
+    except TypeError:  # not all of them are texts
+        return None
+    for name in names:
+        if type(name) is not str:
+            return None
+        member = value[name]
         kind = type(member)
+        text: str | None
         if kind is str:
-            if not member.isascii():
-                return False
-        elif kind is int:
-            if not -_LARGEST_INTEGER <= member <= _LARGEST_INTEGER:
-                return False
-        elif member is not None and kind is not bool and not _is_plain(member, depth + 1):
-            return False
-    return True
+            text = _quoted(member)
+        elif kind is int and -_LARGEST_INTEGER <= member <= _LARGEST_INTEGER:
+            text = str(member)
+        elif member is None or kind is bool:
+            text = "null" if member is None else "true" if member else "false"
+        else:
+            text = _plain(member, depth + 1)
+            if text is None:
+                return None
+        members.append(f"{_quoted(name)}:{text}")
+    return "{" + ",".join(members) + "}"
 
 
 def _ordered(value: object, depth: int) -> object:

@@ -85,7 +85,7 @@ class Entry:
         if self.payload_commitment is not None:
             fields["payloadCommitment"] = self.payload_commitment
         content = canonical.encode(fields)
-        _check_length(content)
+        check_length(content)
         return content
 
 
@@ -96,7 +96,7 @@ def is_type(text: str) -> bool:
 
 def decode(content: bytes) -> Entry:
     """The entry that these bytes are; EntryInvalid when they are not what `encode` would give."""
-    _check_length(content)
+    check_length(content)
     fields = canonical.parse(content)
     if not isinstance(fields, dict):
         raise EntryInvalid(Finding.ENTRY_MALFORMED, "the entry is not an object")
@@ -149,7 +149,8 @@ def read_time(text: str) -> datetime:
     raise _malformed("at")
 
 
-def _check_length(content: bytes) -> None:
+def check_length(content: bytes) -> None:
+    """Raise EntryInvalid for an entry of too many bytes."""
     if len(content) > MAX_ENTRY_BYTES:
         message = f"the entry has {len(content)} bytes; {MAX_ENTRY_BYTES} are allowed"
         raise EntryInvalid(Finding.ENTRY_TOO_LARGE, message)

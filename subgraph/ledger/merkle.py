@@ -113,14 +113,21 @@ class Frontier:
 
         The leaf itself is `Node(0, size before)` and is not in the list.
         """
-        completed: list[tuple[Node, bytes]] = []
-        level, index, top = 0, self.size, leaf
-        while index & 1:
-            top = node_hash(self._peaks.pop(), top)
-            level, index = level + 1, index >> 1
-            completed.append((Node(level, index), top))
-        self._peaks.append(top)
-        self.size += 1
+        return [(Node(level, index), top) for level, index, top in self.append_all([leaf])]
+
+    def append_all(self, leaves: Iterable[bytes]) -> list[tuple[int, int, bytes]]:
+        """Add leaf hashes as `append` does; level, index and hash of each completed node."""
+        completed: list[tuple[int, int, bytes]] = []
+        peaks, size = self._peaks, self.size
+        for leaf in leaves:
+            level, index, top = 0, size, leaf
+            while index & 1:
+                top = _sha256(b"\x01" + peaks.pop() + top).digest()
+                level, index = level + 1, index >> 1
+                completed.append((level, index, top))
+            peaks.append(top)
+            size += 1
+        self.size = size
         return completed
 
     def extend(self, leaves: Sequence[bytes]) -> None:

@@ -1,18 +1,22 @@
 """Records events in the transaction of whoever causes them."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
 from subgraph.db.service import Transaction
+from subgraph.errors import JSONValue
 from subgraph.ledger import canonical, store
 from subgraph.ledger.dsse import pae
 from subgraph.ledger.entry import PAYLOAD_TYPE, SALT_BYTES, Entry, commitment
 from subgraph.ledger.faultpoints import FaultPoint, FaultPoints, no_faults
-from subgraph.ledger.model import DEPLOYMENT, NewEvent, Personal, Receipt, log_origin
-from subgraph.ledger.recording import SignedEntry, record
-from subgraph.ledger.signing import Clock, ProcessKey, ProcessKeys, always, utc_now
+from subgraph.ledger.model import DEPLOYMENT, EventType, NewEvent, Personal, Receipt, log_origin
+from subgraph.ledger.recording import CHUNK, Batch, WrittenEntry, record
+from subgraph.ledger.signing import Clock, ProcessKeys, always, utc_now
+from subgraph.ledger.template import EntryTemplate
+
+_ANY_ID = UUID(int=0)
 
 
 def unnoticed(_tenant: str | None, _count: int) -> None:
@@ -68,10 +72,14 @@ class Ledger:
         self._permit()
         at = self._clock()
         key = self._keys.current(at)
-        log = log_origin(self._base, events[0].tenant)
-        signed = [_sign(event, at, log, key) for event in events]
+        origin = log_origin(self._base, events[0].tenant)
+        entries = _written(events, at, origin, key.key_id)
+        signatures = key.signatures([pae(PAYLOAD_TYPE, item.encoded) for item in entries])
+        # Those of the first chunk; the others are made while PostgreSQL has work to do.
+        signatures(range(min(CHUNK, len(entries))))
         await self._faults(FaultPoint.EVENTS_SIGNED)
-        receipts = await record(transaction, signed, self._faults)
+        batch = Batch(origin, events[0].tenant, entries, signatures)
+        receipts = await record(transaction, batch, self._faults)
         self._notice(events[0].tenant, len(events))
         return receipts
 
@@ -82,27 +90,48 @@ class Ledger:
         return await store.erase_personal(transaction, tenant or DEPLOYMENT, event_id)
 
 
-def _sign(event: NewEvent, at: datetime, log: str, key: ProcessKey) -> SignedEntry:
-    personal = committed = None
-    if event.personal is not None:
-        personal = Personal(secrets.token_bytes(SALT_BYTES), canonical.encode(dict(event.personal)))
-        committed = commitment(personal.salt, personal.payload)
-    entry = Entry(
-        origin=log,
-        event_id=event.event_id or uuid4(),
-        tenant=event.tenant,
-        type=event.type.value,
-        at=at,
-        actor=event.actor,
-        key_id=key.key_id,
-        payload=event.payload,
-        payload_commitment=committed,
-    )
-    encoded = entry.encode()
-    return SignedEntry(
-        entry,
-        encoded,
-        key.sign(pae(PAYLOAD_TYPE, encoded)),
-        repeatable=event.event_id is not None,
-        personal=personal,
-    )
+def _text(payload: Mapping[str, JSONValue] | None) -> bytes | None:
+    if payload is None:
+        return None
+    plain = payload if isinstance(payload, dict) else dict(payload)
+    return canonical.encode(plain, within=1)
+
+
+def _written(
+    events: Sequence[NewEvent], at: datetime, origin: str, key_id: str
+) -> list[WrittenEntry]:
+    templates: dict[tuple[EventType, str], EntryTemplate] = {}
+    entries = []
+    for event in events:
+        template = templates.get((event.type, event.actor))
+        if template is None:
+            sample = Entry(
+                origin=origin,
+                event_id=_ANY_ID,
+                tenant=event.tenant,
+                type=event.type.value,
+                at=at,
+                actor=event.actor,
+                key_id=key_id,
+                payload={},
+            )
+            template = templates[event.type, event.actor] = EntryTemplate.of(sample)
+        personal = committed = None
+        if event.personal is not None:
+            content = canonical.encode(dict(event.personal))
+            personal = Personal(secrets.token_bytes(SALT_BYTES), content)
+            committed = commitment(personal.salt, personal.payload)
+        payload = None if event.payload is None else _text(event.payload)
+        event_id = event.event_id or uuid4()
+        entries.append(
+            WrittenEntry(
+                event_id,
+                event.type.value,
+                event.actor,
+                payload,
+                template.encode(event_id, payload, committed),
+                repeatable=event.event_id is not None,
+                personal=personal,
+            )
+        )
+    return entries

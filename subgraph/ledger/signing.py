@@ -6,19 +6,19 @@ deployment log, signed by the root, that names it and the time in which it may s
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, JSONValue, SubgraphError
 from subgraph.kms.contract import Sign
 from subgraph.kms.public_key import P256PublicKey
-from subgraph.ledger import store
+from subgraph.ledger import canonical, store
 from subgraph.ledger.dsse import pae
 from subgraph.ledger.entry import PAYLOAD_TYPE, Entry
 from subgraph.ledger.faultpoints import FaultPoint, FaultPoints, no_faults
@@ -30,13 +30,13 @@ from subgraph.ledger.model import (
     VerificationKey,
     log_origin,
 )
+from subgraph.ledger.processkey import ProcessKey
 from subgraph.ledger.reading import LedgerReader
-from subgraph.ledger.recording import SignedEntry, record
+from subgraph.ledger.recording import Batch, WrittenEntry, record
 from subgraph.ledger.root import RootKey
 
 _log = logging.getLogger(__name__)
 
-_ECDSA = ec.ECDSA(hashes.SHA256())
 _ACTOR = "deployment"
 _SKEW = timedelta(minutes=5)
 _RENEW_AT = 0.75
@@ -56,17 +56,9 @@ def always() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessKey:
-    """A delegated key; `sign` is local and takes some 40 microseconds."""
-
-    key_id: str
-    not_before: datetime
-    not_after: datetime
-    private: ec.EllipticCurvePrivateKey
-
-    def sign(self, message: bytes) -> bytes:
-        """An ECDSA signature (DER) over the SHA-256 digest of `message`."""
-        return self.private.sign(message, _ECDSA)
+class _SignedEntry:
+    entry: WrittenEntry
+    signature: bytes
 
 
 class ProcessKeys:
@@ -93,6 +85,7 @@ class ProcessKeys:
         self._clock = clock
         self._faults = faults
         self._key: ProcessKey | None = None
+        self._second = ThreadPoolExecutor(1, "ledger-signing")
         self._wanted = asyncio.Event()
 
     @property
@@ -121,7 +114,7 @@ class ProcessKeys:
         private = ec.generate_private_key(ec.SECP256R1())
         public = P256PublicKey.of(private.public_key())
         now = self._clock()
-        key = ProcessKey(public.key_id, now - _SKEW, now + self._lifetime, private)
+        key = ProcessKey(public.key_id, now - _SKEW, now + self._lifetime, private, self._second)
         announcement = await self._by_root(
             root,
             EventType.KEY_ANNOUNCED,
@@ -149,7 +142,7 @@ class ProcessKeys:
         self._permit()
         async with self._database.transaction(DEPLOYMENT) as transaction:
             announced, delegated = await record(
-                transaction, [announcement, delegation], self._faults
+                transaction, self._batch([announcement, delegation]), self._faults
             )
             for published in (
                 VerificationKey(
@@ -199,7 +192,7 @@ class ProcessKeys:
         )
         self._permit()
         async with self._database.transaction(DEPLOYMENT) as transaction:
-            (receipt,) = await record(transaction, [revocation], self._faults)
+            (receipt,) = await record(transaction, self._batch([revocation]), self._faults)
             index = from_index if tenant is None else None
             await store.revoke_key(transaction, DEPLOYMENT, key_id, now, index)
         if self._key is not None and self._key.key_id == key_id:
@@ -245,7 +238,7 @@ class ProcessKeys:
         *,
         actor: str = _ACTOR,
         event_id: UUID | None = None,
-    ) -> SignedEntry:
+    ) -> _SignedEntry:
         entry = Entry(
             origin=self._origin,
             event_id=event_id or uuid4(),
@@ -258,7 +251,23 @@ class ProcessKeys:
         )
         encoded = entry.encode()
         signature = await root.sign(pae(PAYLOAD_TYPE, encoded))
-        return SignedEntry(entry, encoded, signature, repeatable=event_id is not None)
+        written = WrittenEntry(
+            entry.event_id,
+            entry.type,
+            entry.actor,
+            canonical.encode(payload, within=1),
+            encoded,
+            repeatable=event_id is not None,
+        )
+        return _SignedEntry(written, signature)
+
+    def _batch(self, signed: Sequence[_SignedEntry]) -> Batch:
+        return Batch(
+            self._origin,
+            None,
+            [item.entry for item in signed],
+            lambda places: [signed[place].signature for place in places],
+        )
 
 
 def _text(moment: datetime) -> str:

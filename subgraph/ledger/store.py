@@ -1,11 +1,12 @@
 """The SQL that appends to a ledger; every statement runs in a transaction bound to the log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from subgraph.db.service import Row, Transaction
-from subgraph.ledger.merkle import EMPTY_ROOT, Frontier, Node
+from subgraph.ledger.merkle import EMPTY_ROOT, Frontier
 from subgraph.ledger.model import (
     LockedHead,
     Personal,
@@ -13,6 +14,31 @@ from subgraph.ledger.model import (
     SignedCheckpoint,
     VerificationKey,
 )
+
+_INSERT = (
+    "completed AS (INSERT INTO ledger_node (tenant_id, level, index, hash)"
+    " SELECT $1, node.* FROM unnest($8::int2[], $9::int8[], $10::bytea[]) AS node)"
+    " INSERT INTO ledger_event (tenant_id, index, event_id, type, entry, leaf, signature)"
+    " SELECT $1, $2 + ordinality - 1, event_id, type, entry, leaf, signature"
+    " FROM unnest($3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[])"
+    " WITH ORDINALITY AS event(event_id, type, entry, leaf, signature, ordinality)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Events that follow each other, from the index `first` on, and the nodes they complete.
+
+    A node is a level, an index and a hash.
+    """
+
+    first: int
+    event_ids: Sequence[UUID]
+    types: Sequence[str]
+    entries: Sequence[bytes]
+    leaves: Sequence[bytes]
+    signatures: Sequence[bytes]
+    nodes: Sequence[tuple[int, int, bytes]]
 
 
 async def lock_head(transaction: Transaction, log: str, origin: str) -> LockedHead:
@@ -55,37 +81,40 @@ async def events_with_ids(
     return {row["event_id"]: recorded_event(row, None) for row in rows}
 
 
-async def insert_events(
-    transaction: Transaction,
-    log: str,
-    events: Sequence[RecordedEvent],
-    nodes: Sequence[tuple[Node, bytes]],
-    frontier: Frontier,
-) -> None:
-    """Record the events, the nodes that they complete and the head that they lead to."""
+async def insert_some(
+    transaction: Transaction, log: str, rows: Rows, meanwhile: Callable[[], Rows]
+) -> Rows:
+    """Record events and the nodes that they complete; answers what is made meanwhile.
+
+    The head stays where it was, until `insert_last` moves it.
+    """
+    return await transaction.run_while(meanwhile, f"WITH {_INSERT}", *_columns(log, rows))
+
+
+async def insert_last(transaction: Transaction, log: str, rows: Rows, frontier: Frontier) -> None:
+    """Record events, the nodes that they complete and the head that all of them lead to."""
     await transaction.run(
-        "WITH head AS (UPDATE ledger_log SET size = $10, frontier = $11, root = $12"
-        " WHERE tenant_id = $1),"
-        " completed AS (INSERT INTO ledger_node (tenant_id, level, index, hash)"
-        " SELECT $1, node.* FROM unnest($7::int2[], $8::int8[], $9::bytea[]) AS node)"
-        " INSERT INTO ledger_event"
-        " (tenant_id, index, event_id, type, entry, leaf, signature)"
-        " SELECT $1, $13 + ordinality - 1, event_id, type, entry, leaf, signature"
-        " FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[])"
-        " WITH ORDINALITY AS event(event_id, type, entry, leaf, signature, ordinality)",
-        log,
-        [event.event_id for event in events],
-        [event.type for event in events],
-        [event.entry for event in events],
-        [event.leaf for event in events],
-        [event.signature for event in events],
-        [node.level for node, _ in nodes],
-        [node.index for node, _ in nodes],
-        [hashed for _, hashed in nodes],
+        "WITH head AS (UPDATE ledger_log SET size = $11, frontier = $12, root = $13"
+        f" WHERE tenant_id = $1), {_INSERT}",
+        *_columns(log, rows),
         frontier.size,
         frontier.hashes,
         frontier.root(),
-        events[0].index,
+    )
+
+
+def _columns(log: str, rows: Rows) -> tuple[object, ...]:
+    return (
+        log,
+        rows.first,
+        rows.event_ids,
+        rows.types,
+        rows.entries,
+        rows.leaves,
+        rows.signatures,
+        [level for level, _, _ in rows.nodes],
+        [index for _, index, _ in rows.nodes],
+        [hashed for _, _, hashed in rows.nodes],
     )
 
 

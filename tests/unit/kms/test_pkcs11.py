@@ -2,89 +2,27 @@
 
 import asyncio
 import ctypes
-import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.kms.contract import Sign
-from subgraph.kms.pkcs11_module import module
 from subgraph.kms.signers import open_signer
 from tests.unit.kms.conformance import SignConformance, refusal, verify
-
-LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
-PIN = "74391"
+from tests.unit.kms.softhsm import (
+    LIBRARY,
+    PIN,
+    SoftHsm,
+    StuckDevice,
+    close_all_sessions,
+    on_device,
+)
 
 pytestmark = pytest.mark.xdist_group("softhsm")
-
-
-@dataclass(frozen=True)
-class SoftHsm:
-    """SoftHSM2 with tokens of this test session."""
-
-    folder: Path
-
-    def init(self, label: str) -> None:
-        self._run("--init-token", "--free", "--label", label, "--so-pin", "12345678", "--pin", PIN)
-
-    def put(self, token: str, label: str, identity: str, key: object) -> None:
-        path = self.folder / "import.pem"
-        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))  # type: ignore[attr-defined]
-        self._run(
-            "--import", str(path), "--token", token, "--label", label, "--id", identity, "--pin", PIN
-        )  # fmt: skip
-        path.unlink()
-
-    def files(self, token: str) -> Path:
-        """The folder of a token."""
-        for folder in (self.folder / "tokens").iterdir():
-            if token.encode() in (folder / "token.object").read_bytes():
-                return folder
-        raise LookupError(token)
-
-    def uri(self, token: str = "ledger", key: str = "object=root", pin: str = PIN) -> str:
-        pin_file = self.folder / f"pin-{pin}"
-        pin_file.touch(mode=0o600)
-        pin_file.write_text(pin + "\n")
-        return f"pkcs11:token={token};{key}?module-path={LIBRARY}&pin-source=file:{pin_file}"
-
-    def _run(self, *arguments: str) -> None:
-        subprocess.run(["softhsm2-util", *arguments], check=True, capture_output=True)
-
-
-@pytest.fixture(scope="session")
-def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
-    if shutil.which("softhsm2-util") is None or not LIBRARY.exists():
-        missing = f"SoftHSM2 is missing ({LIBRARY}): apt-get install softhsm2"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    folder = tmp_path_factory.mktemp("softhsm")
-    (folder / "tokens").mkdir()
-    configuration = folder / "softhsm2.conf"
-    configuration.write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
-    before = os.environ.get("SOFTHSM2_CONF")
-    os.environ["SOFTHSM2_CONF"] = str(configuration)
-    hsm = SoftHsm(folder)
-    hsm.init("ledger")
-    hsm.put("ledger", "root", "01", ec.generate_private_key(ec.SECP256R1()))
-    hsm.put("ledger", "other", "02", ec.generate_private_key(ec.SECP256R1()))
-    hsm.put("ledger", "twin", "03", ec.generate_private_key(ec.SECP256R1()))
-    hsm.put("ledger", "twin", "04", ec.generate_private_key(ec.SECP256R1()))
-    hsm.put("ledger", "p384", "05", ec.generate_private_key(ec.SECP384R1()))
-    hsm.put("ledger", "rsa", "06", rsa.generate_private_key(65537, 2048))
-    yield hsm
-    if before is None:
-        del os.environ["SOFTHSM2_CONF"]
-    else:
-        os.environ["SOFTHSM2_CONF"] = before
 
 
 @pytest.fixture
@@ -94,30 +32,6 @@ async def signer(softhsm: SoftHsm) -> Sign:
 
 class TestContract(SignConformance):
     """With the module's `signer`."""
-
-
-async def on_device(job: object) -> object:
-    """What `job` answers on the one thread that may call the library."""
-    return await module(LIBRARY).thread.run(job, 30)  # type: ignore[arg-type]
-
-
-class StuckDevice:
-    """A device that takes a call and does not answer before `release`."""
-
-    def __init__(self) -> None:
-        self.entered, self._released = threading.Event(), threading.Event()
-
-    async def hold(self) -> "asyncio.Task[object]":
-        task = asyncio.create_task(on_device(self._wait))
-        await asyncio.to_thread(self.entered.wait)
-        return task
-
-    def _wait(self) -> None:
-        self.entered.set()
-        self._released.wait()
-
-    def release(self) -> None:
-        self._released.set()
 
 
 async def test_it_is_not_local(signer: Sign) -> None:
@@ -187,20 +101,6 @@ async def test_a_wrong_pin_is_presented_once(softhsm: SoftHsm) -> None:
     # The second refusal came without the device: the right PIN would have let it in.
     assert (await refusal(signer)).code is ErrorCode.KEY_ACCESS_DENIED
     assert "999999" not in str(first)
-
-
-def close_all_sessions() -> None:
-    """What a device does to its clients when it restarts."""
-    library = ctypes.CDLL(str(LIBRARY))
-    for slot in slots(library):
-        library.C_CloseAllSessions(ctypes.c_ulong(slot))
-
-
-def slots(library: ctypes.CDLL) -> list[int]:
-    count = ctypes.c_ulong(64)
-    found = (ctypes.c_ulong * 64)()
-    library.C_GetSlotList(ctypes.c_ubyte(1), found, ctypes.byref(count))
-    return list(found[: count.value])
 
 
 def finalize() -> None:
@@ -315,15 +215,3 @@ async def test_calls_beyond_the_backlog_are_refused_at_once(signer: Sign) -> Non
     device.release()
     await asyncio.gather(held, *waiting)
     assert error.code is ErrorCode.KEY_UNAVAILABLE and "keep up" in error.message
-
-
-def test_a_stuck_device_does_not_keep_the_process_alive() -> None:
-    program = (
-        "import asyncio, threading\n"
-        "from subgraph.kms.device_thread import DeviceThread\n"
-        "from subgraph.errors import SubgraphError\n"
-        "try: asyncio.run(DeviceThread('stuck').run(threading.Event().wait, 0.05))\n"
-        "except SubgraphError as error: print(error.code.name)\n"
-    )
-    said = subprocess.check_output([sys.executable, "-c", program], text=True, timeout=60)
-    assert said == "KEY_UNAVAILABLE\n"

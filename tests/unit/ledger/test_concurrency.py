@@ -17,6 +17,7 @@ from subgraph.ledger.fsck import Damage, fsck
 from subgraph.ledger.merkle import Frontier, leaf_hash
 from subgraph.ledger.model import Receipt
 from subgraph.ledger.publickey import PublicKey
+from subgraph.ledger.recording import CHUNK
 from tests.unit.ledger.deployment import Deployment, event, new_tenant
 
 WRITER = Path(__file__).with_name("writer.py")
@@ -129,6 +130,23 @@ async def test_a_cancelled_writer_leaves_the_log_free(process: Deployment) -> No
     await process.record(event(tenant))
     ids = await rebuilt(process, tenant)
     assert len(ids) % 20 == 1
+
+
+async def test_a_writer_that_is_cancelled_between_chunks_leaves_the_log_free(
+    process: Deployment,
+) -> None:
+    tenant, count = new_tenant(), 2 * CHUNK + 5
+    await process.record(event(tenant))
+    before = asyncio.all_tasks()
+    for delay in range(0, 40, 3):
+        task = asyncio.create_task(process.record(*(event(tenant, n) for n in range(count))))
+        for _ in range(delay):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    assert asyncio.all_tasks() <= before
+    await process.record(event(tenant))
+    assert len(await rebuilt(process, tenant)) % count == 2
 
 
 async def test_a_killed_writer_loses_nothing_that_it_acknowledged(process: Deployment) -> None:

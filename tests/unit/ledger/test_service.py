@@ -7,11 +7,14 @@ import asyncpg
 import pytest
 
 from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.ledger.delegation import verify_entry_signature
 from subgraph.ledger.entry import decode
 from subgraph.ledger.errors import EntryInvalid, Finding
 from subgraph.ledger.merkle import leaf_hash, verify_consistency, verify_inclusion
 from subgraph.ledger.model import DEPLOYMENT, EventType
 from subgraph.ledger.note import read_note
+from subgraph.ledger.publickey import PublicKey
+from subgraph.ledger.recording import CHUNK
 from subgraph.settings import Settings
 from tests.unit.db.scratch import Scratch
 from tests.unit.ledger.deployment import BASE, Deployment, deployment, event, new_tenant
@@ -36,6 +39,47 @@ async def test_events_stand_in_the_order_of_the_call(process: Deployment) -> Non
     assert [receipt.index for receipt in first + second] == list(range(8))
     events = await process.reader.events(tenant, first=100)
     assert [decode(e.entry).payload for e in events] == [{"number": n} for n in range(8)]
+
+
+@pytest.mark.parametrize("count", [CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7])
+async def test_a_batch_of_any_size_makes_one_whole_tree(process: Deployment, count: int) -> None:
+    tenant = new_tenant()
+    for size in (3, count):
+        receipts = await process.record(*(event(tenant, number) for number in range(size)))
+        assert [receipt.index for receipt in receipts[:1]] == [0 if size == 3 else 3]
+    signed = await process.checkpoints.require(tenant)
+    proofs = await process.reader.inclusions(tenant, [receipt.index for receipt in receipts])
+    key = {key.key_id: key for key in await process.reader.keys()}
+    for receipt, stored in zip(
+        receipts, await process.reader.events(tenant, first=count, after=2), strict=True
+    ):
+        assert (stored.event_id, stored.leaf) == (receipt.event_id, receipt.leaf_hash)
+        public = PublicKey.from_pem(key[decode(stored.entry).key_id].public_key_pem)
+        verify_entry_signature(stored.entry, stored.signature, public)
+        verify_inclusion(
+            receipt.leaf_hash, receipt.index, signed.size, proofs[receipt.index].hashes, signed.root
+        )
+
+
+async def test_a_repetition_behind_many_events_is_recorded_once(process: Deployment) -> None:
+    tenant, event_id = new_tenant(), uuid4()
+    wanted = event(tenant, -1, event_id=event_id)
+    events = [wanted, *(event(tenant, number) for number in range(2 * CHUNK)), wanted]
+    receipts = await process.record(*events)
+    assert receipts[0] == receipts[-1]
+    again = await process.record(*events)
+    assert (again[0], again[1].index) == (receipts[0], 2 * CHUNK + 1)
+
+
+async def test_equivocation_behind_many_events_appends_nothing(process: Deployment) -> None:
+    tenant, event_id = new_tenant(), uuid4()
+    many = [event(tenant, number) for number in range(2 * CHUNK)]
+    with pytest.raises(SubgraphError) as refused:
+        await process.record(
+            event(tenant, -1, event_id=event_id), *many, event(tenant, -2, event_id=event_id)
+        )
+    assert refused.value.code is ErrorCode.LEDGER_EQUIVOCATION
+    assert (await process.reader.head(tenant)).size == 0
 
 
 async def test_a_rolled_back_event_leaves_no_trace(process: Deployment) -> None:

@@ -6,7 +6,7 @@ from subgraph.db.migrations import scripts
 from subgraph.db.migrations.row_security import isolate, open_to_system
 
 revision = "0005"
-down_revision = "0002"
+down_revision = "0004"
 
 _GRANTED = {
     "dp_policy": "SELECT, INSERT",

@@ -1,0 +1,39 @@
+"""What the ledger costs, as ratios to the same work without it."""
+
+from dataclasses import replace
+
+import uvloop
+
+from benchmarks import machine
+from benchmarks.sections.contract import Given, Result
+from benchmarks.sections.ledger import appends, leaves, proofs
+from benchmarks.sections.ledger.recorder import recording
+
+
+def measure(given: Given) -> Result:
+    """All parts, one after the other, on an event loop like the service's."""
+    with machine.all_cores():
+        return uvloop.run(_measure(given))
+
+
+async def _measure(given: Given) -> Result:
+    parts = []
+    async with recording(given.server) as recorder:
+        for name, part in (
+            ("batches", appends.batches),
+            ("single appends", appends.singles),
+            ("proofs", proofs.inclusions),
+        ):
+            given.say(f"ledger: {name}")
+            parts.append(await part(recorder, given.rounds))
+    given.say("ledger: leaves")
+    parts.append(leaves.verified(given.rounds))
+    whole = Result("ledger", "The ledger", (), (), ())
+    for part in parts:
+        whole = replace(
+            whole,
+            comparisons=(*whole.comparisons, *part.comparisons),
+            goals=(*whole.goals, *part.goals),
+            notes=(*whole.notes, *part.notes),
+        )
+    return whole

@@ -1,0 +1,1 @@
+"""Break-glass: reading named values for a while, once two other people have approved it."""

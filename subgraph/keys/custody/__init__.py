@@ -1,0 +1,1 @@
+"""The tenants' keys: attached, suspended, rotated, and what they wrap."""

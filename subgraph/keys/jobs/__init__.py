@@ -1,0 +1,1 @@
+"""Rotation, rewrapping and re-encryption in the background."""

@@ -1,0 +1,1 @@
+"""Records whose fields are encrypted under their tenant's key."""
