@@ -227,7 +227,7 @@ class ErrorCode(Enum):
         "The tenant has no budget policy, so nothing can be spent.",
         "Set a policy with `setBudgetPolicy`.",
     )
-    BUDGET_EXHAUSTED = (
+    DP_BUDGET_EXHAUSTED = (
         409,
         "What is left of the privacy budget does not cover the operation.",
         "Ask for less epsilon, wait for `resetsAt`, queue the operation, or request an override.",
@@ -251,6 +251,16 @@ class ErrorCode(Enum):
         409,
         "The ticket is not in a state in which this can be done, or somebody else has claimed it.",
         "Read the ticket.",
+    )
+    DP_PATH_NOT_PLANNABLE = (
+        400,
+        "A differentially private field stands where its data set is not known before it runs.",
+        "Ask for it under `tenant(id:) { dataset(id:) { dp } }`, or as an entity by its key.",
+    )
+    DP_TOO_MANY_RELEASES = (
+        400,
+        "The operation asks for more releases than one operation may.",
+        "Split the operation.",
     )
     DP_RELEASE_FAILED = (
         500,

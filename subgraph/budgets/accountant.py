@@ -40,7 +40,7 @@ _REFUSALS = {
     "TICKET_LOST": ErrorCode.TICKET_LOST,
 }
 _SHORTAGES = {
-    "EXHAUSTED": ErrorCode.BUDGET_EXHAUSTED,
+    "EXHAUSTED": ErrorCode.DP_BUDGET_EXHAUSTED,
     "OVER_OPERATION": ErrorCode.EPSILON_OVER_OPERATION_LIMIT,
 }
 
@@ -73,7 +73,7 @@ class Accountant:
         A repeated request answers the same reservation; its lease is None while another holder has
         the right to commit it, and is taken over from a holder whose lease ran out.
 
-        Raises `BudgetRefused` (`BUDGET_EXHAUSTED`, `EPSILON_OVER_OPERATION_LIMIT`),
+        Raises `BudgetRefused` (`DP_BUDGET_EXHAUSTED`, `EPSILON_OVER_OPERATION_LIMIT`),
         `ReleasePending` when one of the answers is stored or paid for by now, and
         `BUDGET_NOT_SET`, `IDEMPOTENCY_CONFLICT` or `TICKET_LOST`; nothing is spent then.
         `ValueError` for a request that no caller may make.

@@ -11,11 +11,18 @@ from subgraph.errors import ErrorCode, SubgraphError
 class BudgetRefused(SubgraphError):
     """The budget does not allow the operation; decided by the plan and the public budget only.
 
-    `resets_at` is when more will be left; None when that is not to be expected.
+    `resets_at` is when more will be left; None when that is not to be expected. `queueable` says
+    whether the next window could promise the operation.
     """
 
     def __init__(
-        self, code: ErrorCode, required: Decimal, remaining: Decimal, resets_at: datetime | None
+        self,
+        code: ErrorCode,
+        required: Decimal,
+        remaining: Decimal,
+        resets_at: datetime | None,
+        *,
+        queueable: bool = False,
     ) -> None:
         self.required = required
         self.remaining = remaining
@@ -25,6 +32,7 @@ class BudgetRefused(SubgraphError):
             required=format_epsilon(required),
             remaining=format_epsilon(remaining),
             resetsAt=resets_at.isoformat().replace("+00:00", "Z") if resets_at else None,
+            queueable=queueable,
         )
 
 

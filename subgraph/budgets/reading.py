@@ -25,10 +25,8 @@ _FROM = (
     " AND life.window_start = '-infinity' WHERE b.tenant_id = bound.tenant"
     " AND b.window_start > '-infinity'"
 )
-_CURRENT = tenant_read(
+_UNUSED = (
     # Until its first use a window has no row; it is what that use would make of it.
-    f"SELECT * FROM (SELECT {_BUDGET}{_FROM} AND b.window_start <= clock_timestamp()"
-    " AND b.window_end > clock_timestamp()"
     " UNION ALL SELECT bound.tenant, opens.at, w.window_end, p.epsilon_limit, 0, 0, 0, 0,"
     f" dp_genesis(bound.tenant, opens.at),{_LIFETIME}"
     " FROM (SELECT * FROM dp_policy WHERE tenant_id = bound.tenant"
@@ -37,14 +35,21 @@ _CURRENT = tenant_read(
     " CROSS JOIN LATERAL dp_window(p.window_kind, clock_timestamp()) AS w"
     " CROSS JOIN LATERAL (SELECT greatest(w.window_start, (SELECT max(window_end) FROM dp_budget"
     "  WHERE tenant_id = bound.tenant AND window_end <= clock_timestamp())) AS at) AS opens"
-    " ) AS candidate LIMIT 1"
+)
+_CURRENT = tenant_read(
+    f"SELECT * FROM (SELECT {_BUDGET}{_FROM} AND b.window_start <= clock_timestamp()"
+    f" AND b.window_end > clock_timestamp(){_UNUSED}) AS candidate LIMIT 1"
 )
 _PAGE = tenant_read(
     f"SELECT {_BUDGET}{_FROM} AND b.window_start < coalesce($2, 'infinity'::timestamptz)"
     " AND b.window_start <= clock_timestamp() ORDER BY b.window_start DESC LIMIT $3"
 )
 _BUDGETS = tenant_read_many(
-    f"SELECT {_BUDGET}{_FROM} AND b.window_start = ANY (asked.keys)", key_type="timestamptz"
+    f"SELECT {_BUDGET}{_FROM} AND b.window_start = ANY (asked.keys){_UNUSED}"
+    " WHERE opens.at = ANY (asked.keys) AND NOT EXISTS (SELECT FROM dp_budget"
+    "  WHERE tenant_id = bound.tenant AND isfinite(window_start)"
+    "  AND window_end > clock_timestamp() AND window_start <= clock_timestamp())",
+    key_type="timestamptz",
 )
 _POLICY = tenant_read(
     "SELECT * FROM dp_policy WHERE tenant_id = bound.tenant ORDER BY version DESC LIMIT 1"
@@ -94,7 +99,7 @@ async def budget_page(
 async def budgets(
     database: Database, keys: Sequence[tuple[str, datetime]]
 ) -> dict[tuple[str, datetime], Budget]:
-    """The windows that have been used, by tenant and start; one statement."""
+    """The windows that have been used, and the current one, by tenant and start; one statement."""
     rows = await database.read_many(_BUDGETS, keys)
     return {(row["tenant_id"], row["window_start"]): _budget(row) for row in rows}
 

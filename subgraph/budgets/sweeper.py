@@ -24,6 +24,17 @@ async def forfeit_abandoned(system_dsn: str, *, most: int) -> int:
     return int(row["forfeited"])
 
 
+async def moved_tenants(system_dsn: str, *, most: int) -> list[str]:
+    """At most so many tenants whose spend chains moved since they were last anchored."""
+    async with operator_transaction(system_dsn) as transaction:
+        rows = await transaction.rows(
+            "SELECT tenant_id FROM dp_budget WHERE anchored_seq < seq"
+            " AND window_start = '-infinity' ORDER BY tenant_id LIMIT $1",
+            most,
+        )
+    return [row["tenant_id"] for row in rows]
+
+
 async def expire_tickets(system_dsn: str, *, most: int) -> int:
     """Expire tickets whose time is over and that nobody runs; each in its own transaction."""
     async with operator_transaction(system_dsn) as transaction:

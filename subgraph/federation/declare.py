@@ -69,11 +69,12 @@ def field(
     paged: bool = False,
     at_most: int | None = None,
     name: str | None = None,
+    cost: object = None,
 ) -> Callable[[Callable[..., Any]], Any]:
     """A field with a resolver.
 
     `paged`: it returns a connection that is sliced by `first`. `at_most`: it returns a list of at
-    most so many items, which the resolver holds to.
+    most so many items, which the resolver holds to. `cost`: the `@dpCost` of a release.
     """
 
     def declare(resolver: Callable[..., Any]) -> Any:
@@ -81,7 +82,10 @@ def field(
             resolver=resolver,
             name=name,
             description=inspect.getdoc(resolver),
-            directives=_directives(access, paged=paged, at_most=at_most),
+            directives=[
+                *_directives(access, paged=paged, at_most=at_most),
+                *([] if cost is None else [cost]),
+            ],
             metadata={ACCESS: access},
         )
 

@@ -23,14 +23,9 @@ from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import Info
 
+from subgraph.budgets.model import DpMechanism, DpQueryKind
 from subgraph.federation import entities, guards, lifecycle, plain_fields, sdl
-from subgraph.federation.directives import (
-    ARGUMENTS,
-    DpCost,
-    DpMechanism,
-    DpQueryKind,
-    GovernanceDeprecated,
-)
+from subgraph.federation.directives import ARGUMENTS, DpCost, GovernanceDeprecated
 from subgraph.federation.lifecycle import LifecycleRecord
 from subgraph.federation.scalars import SCALARS
 

@@ -95,7 +95,7 @@ async def test_the_last_quantum_can_be_spent(books: Accounts) -> None:
     tenant = await books.open("0.3")
     for _ in range(3):
         await books.spend(tenant, "0.1")
-    assert await code_of(books.spend(tenant, "0.000000001")) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.spend(tenant, "0.000000001")) is ErrorCode.DP_BUDGET_EXHAUSTED
 
 
 # --- concurrency
@@ -172,7 +172,7 @@ async def test_a_key_belongs_to_its_tenant(books: Accounts) -> None:
 
 async def test_a_refused_request_can_be_repeated_once_it_fits(books: Accounts) -> None:
     tenant, asked = await books.open("0.1"), request(charge("0.2"))
-    assert await code_of(books.accountant.reserve(tenant, asked)) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.accountant.reserve(tenant, asked)) is ErrorCode.DP_BUDGET_EXHAUSTED
     await books.ask("UPDATE dp_budget SET epsilon_granted = 1 WHERE tenant_id = $1", tenant)
     assert (await books.accountant.reserve(tenant, asked)).lease is not None
 

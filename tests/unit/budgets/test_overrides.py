@@ -41,7 +41,7 @@ async def test_an_override_adds_and_resets_nothing(books: Accounts) -> None:
     assert (row["epsilon_limit"], row["epsilon_granted"], row["epsilon_spent"]) == (
         1, Decimal("0.5"), Decimal("1.5"),
     )  # fmt: skip
-    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.DP_BUDGET_EXHAUSTED
 
 
 async def test_an_approval_is_used_once(books: Accounts) -> None:
@@ -56,7 +56,7 @@ async def test_an_override_ends_with_its_window(books: Accounts) -> None:
     tenant = await books.open("1")
     await override(books, tenant, "5")
     await books.end_window(tenant)
-    assert await code_of(books.spend(tenant, "2")) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.spend(tenant, "2")) is ErrorCode.DP_BUDGET_EXHAUSTED
 
 
 @pytest.mark.parametrize(

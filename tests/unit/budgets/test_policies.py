@@ -31,7 +31,7 @@ async def test_a_limit_below_what_is_spent_closes_the_window(books: Accounts) ->
     tenant = await books.open("10")
     await books.spend(tenant, "5")
     await books.set_policy(tenant, "2")
-    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.DP_BUDGET_EXHAUSTED
     row = await books.row(tenant)
     assert (row["epsilon_limit"], row["epsilon_spent"]) == (2, 5)
 
@@ -41,7 +41,7 @@ async def test_a_higher_limit_waits_for_the_next_window(books: Accounts) -> None
     made = await books.spend(tenant, "1")
     policy = await books.set_policy(tenant, "5")
     assert policy.effective_from == made.window_end
-    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.DP_BUDGET_EXHAUSTED
     assert await newest_policy(books.database, tenant) == policy
 
 
@@ -77,7 +77,7 @@ async def test_another_kind_of_window_opens_no_second_one(books: Accounts) -> No
     made = await books.spend(tenant, "1")
     policy = await books.set_policy(tenant, "1", window=BudgetWindow.DAY)
     assert policy.effective_from == made.window_end
-    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.DP_BUDGET_EXHAUSTED
 
 
 async def test_the_next_window_begins_where_the_last_one_ended(books: Accounts) -> None:
@@ -98,7 +98,7 @@ async def test_the_lifetime_outlasts_a_window(books: Accounts) -> None:
     tenant = await books.open("1", lifetime_limit="1.5")
     await books.spend(tenant, "1")
     await books.end_window(tenant)
-    assert await code_of(books.spend(tenant, "0.6")) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.spend(tenant, "0.6")) is ErrorCode.DP_BUDGET_EXHAUSTED
 
 
 async def test_a_policy_is_an_event(books: Accounts) -> None:

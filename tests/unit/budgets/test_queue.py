@@ -107,7 +107,7 @@ async def test_a_claimed_ticket_spends_what_it_was_promised(books: Accounts) -> 
     await begin_next(books, tenant)
     _, held = await claim(books)
     await books.spend(tenant, "0.4")
-    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.BUDGET_EXHAUSTED
+    assert await code_of(books.spend(tenant, "0.1")) is ErrorCode.DP_BUDGET_EXHAUSTED
     made = await books.accountant.reserve(tenant, request(charge("0.6"), ticket=held))
     assert made.lease is not None
     assert await reserved(books, tenant) == (0, 0)
