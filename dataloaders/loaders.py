@@ -2,6 +2,14 @@
 
 from dataclasses import dataclass, fields
 
+from dataloaders.approvals import (
+    BreakGlassLoader,
+    BreakGlassReadLoader,
+    DestructionLoader,
+    break_glass_loader,
+    break_glass_read_loader,
+    destruction_loader,
+)
 from dataloaders.budgets import (
     BudgetLoader,
     OverrideLoader,
@@ -38,6 +46,8 @@ from dataloaders.records import (
 from dataloaders.tenants import TenantLoader, tenant_loader
 from dataloaders.visibility import Visibility
 from subgraph.db.service import Database
+from subgraph.keys.breakglass.service import BreakGlassService
+from subgraph.keys.custody.destruction import KeyDestructions
 from subgraph.ledger.reading import LedgerReader
 
 
@@ -60,9 +70,20 @@ class Loaders:
     key_jobs: KeyJobLoader
     records: RecordLoader
     record_pages: RecordPageLoader
+    break_glass: BreakGlassLoader
+    break_glass_reads: BreakGlassReadLoader
+    key_destructions: DestructionLoader
 
     @classmethod
-    def of(cls, database: Database, reader: LedgerReader, visibility: Visibility) -> "Loaders":
+    def of(
+        cls,
+        database: Database,
+        reader: LedgerReader,
+        visibility: Visibility,
+        *,
+        break_glass: BreakGlassService,
+        destructions: KeyDestructions,
+    ) -> "Loaders":
         """The loaders for one caller."""
         return cls(
             tenants=tenant_loader(database, visibility),
@@ -80,6 +101,9 @@ class Loaders:
             key_jobs=key_job_loader(database, visibility),
             records=record_loader(database, visibility),
             record_pages=record_page_loader(database, visibility),
+            break_glass=break_glass_loader(break_glass, visibility),
+            break_glass_reads=break_glass_read_loader(break_glass, visibility),
+            key_destructions=destruction_loader(destructions, visibility),
         )
 
     def forget(self) -> None:

@@ -1,7 +1,9 @@
 """Connections with keyset cursors."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
+from uuid import UUID
 
 import strawberry
 
@@ -80,6 +82,22 @@ def checked_first(first: int) -> int:
 def position(cursors: CursorCodec, of: ListIdentity, after: str | None) -> KeysetValue | None:
     """The one ordering value behind which the page starts; raises `INVALID_CURSOR`."""
     return None if after is None else cursors.decode(of, after)[0]
+
+
+def moment(at: datetime, key: UUID) -> str:
+    """The place of a row that is ordered by a time and then by its id."""
+    return f"{at.isoformat()} {key}"
+
+
+def moment_of(
+    cursors: CursorCodec, of: ListIdentity, after: str | None
+) -> tuple[datetime, UUID] | None:
+    """The time and id behind which the page starts; raises `INVALID_CURSOR`."""
+    behind = position(cursors, of, after)
+    if behind is None:
+        return None
+    at, key = str(behind).split(" ")
+    return datetime.fromisoformat(at), UUID(key)
 
 
 def page_of(

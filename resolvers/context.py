@@ -11,7 +11,13 @@ from subgraph.db.cursors import CursorCodec
 from subgraph.deprecations.service import DeprecationRegister
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import Access
+from subgraph.keys.breakglass.service import BreakGlassService
+from subgraph.keys.custody.destruction import KeyDestructions
+from subgraph.keys.custody.service import KeyCustody
+from subgraph.keys.jobs.service import KeyJobs
+from subgraph.keys.records.service import RecordService
 from subgraph.ledger.reading import LedgerReader
+from subgraph.ledger.subjects import Subjects
 from subgraph.policy.model import PolicyRequest, Principal
 from subgraph.tenants.regions import RegionRegistry
 from subgraph.tenants.service import TenantService
@@ -34,6 +40,13 @@ class Services:
     deprecations: DeprecationRegister
     cursors: CursorCodec
     ledger: LedgerReader
+    subjects: Subjects
+    keys: KeyCustody
+    key_jobs: KeyJobs
+    key_destructions: KeyDestructions
+    records: RecordService
+    break_glass: BreakGlassService
+    revocation_bound_seconds: int
     sdl: str
 
 

@@ -7,6 +7,8 @@ import strawberry
 from resolvers.context import Info
 from resolvers.datasets import Dataset
 from resolvers.errors import GovernanceError, invalid_input
+from resolvers.key_mutations import KeyMutations
+from resolvers.record_mutations import RecordMutations
 from resolvers.tenants import Tenant
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import AS_PARENT, deployment_scope, scope
@@ -72,7 +74,7 @@ class RegisterDatasetPayload:
 
 
 @object_type(access=None)
-class Mutation:
+class Mutation(KeyMutations, RecordMutations):
     """What can be changed."""
 
     @mutation(access=deployment_scope(Scope.PLATFORM_TENANTS))

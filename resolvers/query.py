@@ -6,17 +6,19 @@ from typing import Annotated
 
 import strawberry
 
+from resolvers.break_glass import BreakGlassRequest
 from resolvers.callers import Caller
 from resolvers.connections import After, Connection, First, checked_first, page_of, position
 from resolvers.context import Info
 from resolvers.deprecations import Deprecation
+from resolvers.key_jobs import KeyJob
 from resolvers.ledger import Ledger
 from resolvers.signatures import KeyPurpose, VerificationKey
 from resolvers.tenants import Tenant, tenant_of
 from subgraph.db.cursors import ListIdentity
 from subgraph.deprecations import model as deprecations
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.federation.access import AUTHENTICATED, PUBLIC, deployment_scope
+from subgraph.federation.access import AUTHENTICATED, PUBLIC, deployment_scope, scope
 from subgraph.federation.declare import attribute, field, object_type
 from subgraph.ledger import model
 from subgraph.policy.scopes import Scope
@@ -55,6 +57,24 @@ class Query:
     ) -> Tenant | None:
         """A tenant that the caller may see; null for any other."""
         return await tenant_of(id, info.context)
+
+    @field(access=scope(Scope.KEYS_READ))
+    async def key_job(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The id of the job.")],
+    ) -> KeyJob | None:
+        """A job on a tenant's keys; null for one that the caller may not see."""
+        return (await KeyJob.load_many([id], info.context))[0]
+
+    @field(access=scope(Scope.BREAKGLASS_READ))
+    async def break_glass_request(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The id of the request.")],
+    ) -> BreakGlassRequest | None:
+        """A break-glass request; null for one that the caller may not see."""
+        return (await BreakGlassRequest.load_many([id], info.context))[0]
 
     @field(access=PUBLIC, paged=True)
     def deprecations(

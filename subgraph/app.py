@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -32,7 +33,9 @@ from subgraph.http import authentication, graphiql
 from subgraph.http.authentication import Caller
 from subgraph.http.endpoint import GraphQLEndpoint
 from subgraph.http.server import create_app
+from subgraph.keys.runtime import KeysRuntime
 from subgraph.ledger.runtime import LedgerRuntime
+from subgraph.ledger.subjects import Subjects
 from subgraph.policy import service as policy
 from subgraph.policy.model import PolicyDecisionPoint
 from subgraph.queries.limits import Limits
@@ -66,6 +69,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
     observed.observe_pool("service", lambda: (database.size, database.idle))
     regions = RegionRegistry.load()
     recording = LedgerRuntime(configured, database)
+    keys = KeysRuntime(configured, database, recording)
     decisions = policy.build(configured)
     authenticator = authentication.build(configured)
     records = policy_file.load(_deprecations(configured))
@@ -86,6 +90,13 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
                 regions=regions,
                 deprecations=DeprecationRegister(records),
                 ledger=recording.reader,
+                subjects=Subjects(database),
+                keys=keys.custody,
+                key_jobs=keys.jobs,
+                key_destructions=keys.destructions,
+                records=keys.records,
+                break_glass=keys.break_glass,
+                revocation_bound_seconds=math.ceil(configured.key_hard_seconds),
                 cursors=CursorCodec(configured.cursor_key or secrets.token_hex(32)),
                 sdl=served.sdl,
             ),
@@ -109,6 +120,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
             await _refuse_unsafe_role(database)
             parts.push_async_callback(recording.close)
             await parts.enter_async_context(_recording(recording, database, records))
+            await parts.enter_async_context(keys.running())
             watcher = asyncio.create_task(observed.watch_event_loop())
             parts.callback(watcher.cancel)
             gc.collect()
@@ -153,7 +165,13 @@ class _ContextFactory:
             client=client,
             via_gateway=caller.via_gateway,
             production=self._production,
-            loaders=Loaders.of(self._database, self._services.ledger, visibility),
+            loaders=Loaders.of(
+                self._database,
+                self._services.ledger,
+                visibility,
+                break_glass=self._services.break_glass,
+                destructions=self._services.key_destructions,
+            ),
             services=self._services,
         )
 

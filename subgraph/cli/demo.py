@@ -16,6 +16,8 @@ from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.http import development_tokens
 from subgraph.http.demo_personas import personas
+from subgraph.keys import demo as keys_demo
+from subgraph.keys.runtime import KeysRuntime
 from subgraph.ledger.runtime import LedgerRuntime
 from subgraph.telemetry import configure_logging
 from subgraph.tenants import demo, demo_data
@@ -68,8 +70,12 @@ async def _load(running: Running) -> None:
             owner_dsn=configured.database_owner_url,
             system_dsn=configured.database_system_url,
         )
+        tenants = [tenant.tenant_id for tenant in demo_data.TENANTS]
+        keys = KeysRuntime(configured, database, recording)
+        async with keys.running():
+            await keys_demo.load(keys, tenants)
         # What was loaded can be exported as soon as the server answers.
-        await recording.checkpoints.sign_due([tenant.tenant_id for tenant in demo_data.TENANTS])
+        await recording.checkpoints.sign_due(tenants)
     finally:
         await recording.close()
         await database.close()

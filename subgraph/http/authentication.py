@@ -5,8 +5,8 @@ import hmac
 import logging
 import re
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ _READ: Final = frozenset({_AUTHORIZATION, GATEWAY_SECRET_HEADER, _CLIENT_NAME, _
 _GIVEN_ONCE: Final = frozenset({_AUTHORIZATION, GATEWAY_SECRET_HEADER})
 _REMEMBERED_TOKENS: Final = 10_000
 
+_LONGEST_TOKEN_ID = 128
 _BEARER = re.compile(rb"bearer +([\w-]+\.[\w-]+\.[\w-]+) *", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
@@ -120,8 +121,9 @@ class Authenticator:
         if principal is not None:
             return principal
         try:
-            claims = await self._claims(_token(authorization))
-            principal = read_principal(claims)
+            token = _token(authorization)
+            claims = await self._claims(token)
+            principal = replace(read_principal(claims), token_id=_token_id(token, claims))
         except jwt.PyJWTError as error:
             raise _refused(type(error).__name__) from None
         except UnusableClaims as error:
@@ -189,6 +191,14 @@ def _token(authorization: bytes) -> str:
     if match is None:
         raise _refused("not a bearer token")
     return match[1].decode("ascii")
+
+
+def _token_id(token: str, claims: Mapping[str, Any]) -> str:
+    """The token's `jti`, or a digest of the token where it has none that can be shown."""
+    named = claims.get("jti")
+    if isinstance(named, str) and 0 < len(named) <= _LONGEST_TOKEN_ID and named.isprintable():
+        return named
+    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
 
 
 def _label(value: bytes | None) -> str | None:

@@ -8,7 +8,6 @@ bound: 300 s and the provider's own propagation), however little else works.
 """
 
 import asyncio
-import math
 import random
 import time
 from collections import OrderedDict
@@ -182,17 +181,22 @@ class Keyring:
         self._telemetry.size(len(self._held))
 
     def admit(self, tenant: str, *, since: float | None = None) -> None:
-        """Take note that the tenant's key could be used at `since` (now, if none is given).
+        """Take note that the tenant's key could be used at `since`, by the clock.
 
-        Ends a refusal if that is newer than what the refusal rests on.
+        Ends a refusal if that is newer than what the refusal rests on; in any case if no time is
+        given, which is for the owner's own word.
         """
         before = self._refusals.of_tenant(tenant)
         now = self._clock()
         if since is None:
-            since = now if before is None else math.nextafter(max(now, before.at), math.inf)
-        if self._refusals.admit(tenant, since):
+            ended = self._refusals.lift(tenant, now)
+        else:
+            ended = self._refusals.admit(tenant, since)
+        if ended:
             assert before is not None
-            self._telemetry.changed(tenant, before.fault, None, max(0.0, now - since))
+            self._telemetry.changed(
+                tenant, before.fault, None, 0.0 if since is None else now - since
+            )
 
     def refusal(self, tenant: str) -> Refusal | None:
         """Why the tenant is refused, if it is."""

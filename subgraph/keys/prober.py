@@ -23,6 +23,8 @@ from subgraph.kms.faults import KeyFault, KeyProviderError
 
 logger = logging.getLogger(__name__)
 
+_MOST_SLEW_SECONDS = 1.0
+
 
 class Probe(Protocol):
     """Tries out a tenant's key."""
@@ -59,11 +61,15 @@ class _Watch:
 
     seen_at: float
     probed_at: float = -math.inf
+    led_at: float = -math.inf
     verdict: Verdict | None = None
     read_at: float = -math.inf
 
     def age(self, now: float) -> float:
-        return math.inf if self.verdict is None else self.verdict.age_seconds + now - self.read_at
+        """Infinite also for a verdict from the future: the store's clock was set back since."""
+        if self.verdict is None or self.verdict.age_seconds < -_MOST_SLEW_SECONDS:
+            return math.inf
+        return self.verdict.age_seconds + now - self.read_at
 
 
 class Prober:
@@ -156,7 +162,8 @@ class Prober:
         """Whether a verdict is due that this replica may be the one to make."""
         verdict = watch.verdict
         free = verdict is None or verdict.holder in (None, self._holder)
-        return free and watch.age(now) >= self._timing.period_seconds
+        # A verdict that could not be recorded is not made again with every reading.
+        return free and min(watch.age(now), now - watch.led_at) >= self._timing.period_seconds
 
     def _must_probe(self, tenant: str, watch: _Watch, now: float) -> bool:
         """Whether this replica has to find out by itself, lease or not."""
@@ -182,6 +189,7 @@ class Prober:
             elif fault.denial:
                 self._keyring.purge(tenant, fault, at=ended)
             if leads:
+                watch.led_at = began
                 await self._record(tenant, watch, fault, ended - began)
 
     async def _claimed(self, tenant: str) -> bool:

@@ -72,10 +72,13 @@ class Refusals:
         refusal = self._tenants.get(tenant)
         if refusal is not None and since <= refusal.at:
             return False
+        return self.lift(tenant, since)
+
+    def lift(self, tenant: str, since: float) -> bool:
+        """As `admit`, whatever the refusal rests on."""
         self._usable_at[tenant] = max(since, self._usable_at.get(tenant, since))
-        if refusal is None:
+        if self._tenants.pop(tenant, None) is None:
             return False
-        del self._tenants[tenant]
         for (owner, _), denied in self._keys.items():
             if owner == tenant:
                 denied.rests_until = -math.inf

@@ -52,9 +52,16 @@ async def append_all_about(
     return receipts
 
 
-async def events_about(
-    database: Database, tenant: str, subject: UUID, *, first: int, after: int | None
-) -> list[RecordedEvent]:
-    """The events about an object, oldest first, behind the index `after`."""
-    rows = await database.read(_EVENTS, tenant, subject, -1 if after is None else after, first)
-    return [recorded_event(row, tenant) for row in rows]
+class Subjects:
+    """Finds the events of an object."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def events_about(
+        self, tenant: str, subject: UUID, *, first: int, after: int | None
+    ) -> list[RecordedEvent]:
+        """The events about an object, oldest first, behind the index `after`."""
+        behind = -1 if after is None else after
+        rows = await self._database.read(_EVENTS, tenant, subject, behind, first)
+        return [recorded_event(row, tenant) for row in rows]

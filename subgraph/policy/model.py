@@ -9,12 +9,16 @@ AUTHENTICATED: Final = "authenticated"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller. `subject` is a pseudonymous id; it names no person."""
+    """A verified caller. `subject` is a pseudonymous id; it names no person.
+
+    `token_id` names the token that was presented, for decisions that one token takes once.
+    """
 
     subject: str
     tenant: str | None
     scopes: frozenset[str] = field(default_factory=frozenset)
     client_name: str | None = None
+    token_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -157,6 +157,14 @@ class KeyCustody:
             event = events.about_key(EventType.KEY_ROTATION_SCHEDULED, key, by=by, everyDays=days)
             await append_about(transaction, self._ledger, event, key.key_id)
         return replace(key, rotate_every_days=days)
+
+    async def attached(self, tenants: Sequence[str]) -> dict[str, CustomerKey]:
+        """The keys of those tenants that have attached one; one statement."""
+        return await store.keys(self._database, tenants)
+
+    async def versions(self, tenant: str, *, first: int, before: int) -> list[KeyVersion]:
+        """Versions with numbers below `before`, newest first."""
+        return await store.version_page(self._database, tenant, first=first, before=before)
 
     async def unwrap(self, tenant: str, data_key_id: UUID) -> bytes:
         """The data key, from its provider. Raises `KeyProviderError`.

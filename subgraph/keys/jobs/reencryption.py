@@ -193,10 +193,10 @@ class Reencryption:
         """The end of a sweep: twice in a row nothing may be left."""
         async with self._database.transaction(job.tenant_id) as transaction:
             held = await self._fence.go_on(transaction, job)
-            left = await store.left_under(
+            left = await store.any_left(
                 transaction, job.tenant_id, job.job_id, [key.data_key_id for key in sources]
             )
-            sweeps = 0 if any(left.values()) else held.empty_sweeps + 1
+            sweeps = 0 if left else held.empty_sweeps + 1
             state = KeyJobState.VERIFYING if sweeps >= _SWEEPS else KeyJobState.RUNNING
             again = replace(held, state=state, source=None, cursor=None, empty_sweeps=sweeps)
             await self._fence.next_slice(transaction, again, timedelta(0))

@@ -10,8 +10,8 @@ from subgraph.keys.custody.service import KeyCustody
 from subgraph.keys.custody.wrapping import Wrappers
 from subgraph.keys.jobs.faultpoints import JobFaultPoint, JobFaultPoints
 from subgraph.keys.jobs.fence import WORKER, Fence
+from subgraph.keys.jobs.following import Following
 from subgraph.keys.jobs.model import KeyJob, KeyJobState
-from subgraph.kms.faults import KeyFault, KeyProviderError
 from subgraph.ledger.model import EventType
 
 _AT_ONCE = 20
@@ -27,12 +27,14 @@ class Rewrapping:
         database: Database,
         custody: KeyCustody,
         wrappers: Wrappers,
+        following: Following,
         fence: Fence,
         faults: JobFaultPoints,
     ) -> None:
         self._database = database
         self._custody = custody
         self._wrappers = wrappers
+        self._following = following
         self._fence = fence
         self._faults = faults
 
@@ -42,8 +44,9 @@ class Rewrapping:
         INTEGRITY blocks the job: a data key that cannot be unwrapped is a matter for people.
         """
         tenant = job.tenant_id
+        limit = min(_AT_ONCE, job.throttle_per_second or _AT_ONCE)
         async with self._database.transaction(tenant) as transaction:
-            behind = await store.behind(transaction, tenant, limit=_AT_ONCE)
+            behind = await store.behind(transaction, tenant, limit=limit)
         for data_key in behind:
             await self._rewrap(job, data_key)
         async with self._database.transaction(tenant) as transaction:
@@ -51,7 +54,8 @@ class Rewrapping:
             sweeps = 0 if behind else held.empty_sweeps + 1
             state = KeyJobState.VERIFYING if sweeps >= _SWEEPS else KeyJobState.RUNNING
             after = replace(held, empty_sweeps=sweeps, state=state)
-            delay = timedelta(seconds=len(behind) / (job.throttle_per_second or 1_000))
+            throttle = job.throttle_per_second
+            delay = timedelta(seconds=len(behind) / throttle if throttle else 0)
             await self._fence.next_slice(transaction, after, delay)
         await self._faults(JobFaultPoint.SWEPT)
 
@@ -66,8 +70,8 @@ class Rewrapping:
         )
         await self._faults(JobFaultPoint.KEY_WRAPPED)
         if wrapped.provider_version != active.provider_version:
-            message = "the provider rotated the key again meanwhile"
-            raise KeyProviderError(KeyFault.UNAVAILABLE, message)
+            # The provider rotated the key again: the next slice wraps under that version.
+            return await self._following.follow(job)
         async with self._database.transaction(tenant) as transaction:
             held = await self._fence.go_on(transaction, job)
             moved = await store.rewrap(

@@ -16,6 +16,7 @@ from subgraph.keys.custody.wrapping import Wrappers
 from subgraph.keys.jobs import store
 from subgraph.keys.jobs.faultpoints import JobFaultPoint, JobFaultPoints, no_faults
 from subgraph.keys.jobs.fence import Fence, FencedOut
+from subgraph.keys.jobs.following import Following
 from subgraph.keys.jobs.model import KeyJob, KeyJobKind, KeyJobState
 from subgraph.keys.jobs.reencryption import Reencryption
 from subgraph.keys.jobs.rewrapping import Rewrapping
@@ -23,7 +24,7 @@ from subgraph.keys.jobs.service import Enqueue
 from subgraph.keys.jobs.starting import Starting
 from subgraph.keys.jobs.verification import Verification
 from subgraph.keys.records.cipher import RecordCipher
-from subgraph.kms.faults import KeyFault, KeyProviderError
+from subgraph.kms.faults import KeyProviderError
 from subgraph.ledger.model import EventType
 from subgraph.ledger.service import Ledger
 
@@ -32,11 +33,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long a slice takes, and how long a job waits that is blocked, or throttled."""
+    """How long a slice takes, and how long a job waits that is blocked.
+
+    It waits `retry_seconds` where the provider may answer soon without anybody doing anything.
+    """
 
     slice_seconds: float = 1.0
     blocked_seconds: float = 30.0
-    throttled_seconds: float = 5.0
+    retry_seconds: float = 5.0
 
 
 class JobRunner:
@@ -58,8 +62,9 @@ class JobRunner:
         self._pace = pace
         self._faults = faults
         self._fence = Fence(ledger, enqueue, faults)
-        self._starting = Starting(database, custody, wrappers, self._fence, faults)
-        self._rewrapping = Rewrapping(database, custody, wrappers, self._fence, faults)
+        following = Following(database, custody, wrappers, self._fence, faults)
+        self._starting = Starting(database, custody, following, self._fence, faults)
+        self._rewrapping = Rewrapping(database, custody, wrappers, following, self._fence, faults)
         self._reencryption = Reencryption(
             database, custody, cipher, self._fence, faults, slice_seconds=pace.slice_seconds
         )
@@ -96,8 +101,8 @@ class JobRunner:
             await self._rewrapping.run(job)
 
     async def _block(self, job: KeyJob, error: KeyProviderError) -> None:
-        throttled = error.fault is KeyFault.THROTTLED
-        seconds = self._pace.throttled_seconds if throttled else self._pace.blocked_seconds
+        pace = self._pace
+        seconds = pace.retry_seconds if error.retryable else pace.blocked_seconds
         async with self._database.transaction(job.tenant_id) as transaction:
             try:
                 held = await self._fence.hold(transaction, job)

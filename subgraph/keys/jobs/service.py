@@ -11,7 +11,7 @@ from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.keys.custody import store as custody_store
 from subgraph.keys.jobs import store
 from subgraph.keys.jobs.events import about_job
-from subgraph.keys.jobs.model import KeyJob, KeyJobKind, KeyJobState, NewJob
+from subgraph.keys.jobs.model import KeyJob, KeyJobKind, KeyJobState, NewJob, Quarantined
 from subgraph.ledger.model import EventType
 from subgraph.ledger.service import Ledger
 from subgraph.ledger.subjects import append_about
@@ -81,6 +81,35 @@ class KeyJobs:
         event = about_job(EventType.KEY_JOB_PLANNED, job, by=by)
         await append_about(transaction, self._ledger, event, job.job_id, key_id)
         await self._enqueue(transaction, job, _AT_ONCE)
+
+    async def follow(self, tenant: str, *, by: str) -> bool:
+        """Plan a REWRAP if data keys are behind the newest version and no job is in flight."""
+        async with self._database.transaction(tenant) as transaction:
+            key = await custody_store.lock_key(transaction, tenant)
+            if key is None or await store.in_flight(transaction, tenant) is not None:
+                return False
+            if not await custody_store.behind(transaction, tenant, limit=1):
+                return False
+            job = new_job(tenant, KeyJobKind.REWRAP)
+            await self.plan_in(transaction, job, key_id=key.key_id, by=by)
+        return True
+
+    async def page(
+        self,
+        tenant: str,
+        *,
+        first: int,
+        after: tuple[datetime, UUID] | None,
+        state: KeyJobState | None,
+    ) -> list[KeyJob]:
+        """Jobs of a tenant, newest first."""
+        return await store.job_page(self._database, tenant, first=first, after=after, state=state)
+
+    async def quarantined(
+        self, tenant: str, job_id: UUID, *, first: int, after: UUID | None
+    ) -> list[Quarantined]:
+        """Records that a job left as they were, in the order of their ids."""
+        return await store.quarantine_page(self._database, tenant, job_id, first=first, after=after)
 
     async def pause(self, tenant: str, job_id: UUID, *, by: str) -> KeyJob:
         """Stop after the batch that is under way; repeating it changes nothing.

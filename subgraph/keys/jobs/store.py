@@ -1,6 +1,7 @@
 """The SQL of jobs: their rows, their slices and their quarantine."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from subgraph.db.binding import tenant_read, tenant_read_many
@@ -49,15 +50,14 @@ async def job_page(
     tenant: str,
     *,
     first: int,
-    after: KeyJob | None,
+    after: tuple[datetime, UUID] | None,
     state: KeyJobState | None,
 ) -> list[KeyJob]:
     """Jobs of a tenant, newest first."""
     rows = await database.read(
         _JOB_PAGE,
         tenant,
-        None if after is None else after.created_at,
-        _NIL if after is None else after.job_id,
+        *(after or (None, _NIL)),
         None if state is None else state.value,
         first,
     )
@@ -218,21 +218,35 @@ async def quarantine(
     return int(tag.split()[-1])
 
 
-async def left_under(
+async def any_left(
     transaction: Transaction, tenant: str, job_id: UUID, sources: Sequence[UUID]
-) -> dict[UUID, int]:
-    """How many records each data key still encrypts, those in the job's quarantine left out."""
-    rows = await transaction.rows(
-        "SELECT source, (SELECT count(*) FROM protected_record r"
-        "  WHERE r.tenant_id = $1 AND r.data_key_id = source AND NOT EXISTS ("
-        "   SELECT FROM key_job_quarantine q WHERE q.tenant_id = $1 AND q.job_id = $2"
-        "   AND q.record_id = r.record_id)) AS left_over"
-        " FROM unnest($3::uuid[]) AS source",
+) -> bool:
+    """Whether a data key still encrypts a record; those in the job's quarantine are left out.
+
+    By the records themselves, not by a counter; it ends at the first one.
+    """
+    row = await transaction.row(
+        "SELECT FROM protected_record r"
+        " WHERE r.tenant_id = $1 AND r.data_key_id = ANY ($3::uuid[]) AND NOT EXISTS ("
+        "  SELECT FROM key_job_quarantine q WHERE q.tenant_id = $1 AND q.job_id = $2"
+        "  AND q.record_id = r.record_id) LIMIT 1",
         tenant,
         job_id,
         list(sources),
     )
-    return {row["source"]: row["left_over"] for row in rows}
+    return row is not None
+
+
+async def counted_under(transaction: Transaction, tenant: str, sources: Sequence[UUID]) -> int:
+    """How many records the data keys encrypt, by their counters."""
+    row = await transaction.row(
+        "SELECT coalesce(sum(records), 0)::bigint AS records FROM data_key_count"
+        " WHERE tenant_id = $1 AND data_key_id = ANY ($2::uuid[])",
+        tenant,
+        list(sources),
+    )
+    assert row is not None
+    return int(row["records"])
 
 
 async def sample(

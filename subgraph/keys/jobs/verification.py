@@ -4,6 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from subgraph.db.service import Database, Row, Transaction
+from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.keys.custody import events
 from subgraph.keys.custody import store as custody_store
 from subgraph.keys.custody.model import DataKeyState, KeyVersionState, StoredDataKey
@@ -13,6 +14,7 @@ from subgraph.keys.jobs.faultpoints import JobFaultPoint, JobFaultPoints
 from subgraph.keys.jobs.fence import WORKER, Fence
 from subgraph.keys.jobs.model import KeyJob, KeyJobKind, KeyJobState
 from subgraph.keys.records.cipher import RecordCipher
+from subgraph.kms.faults import KeyFault, KeyProviderError
 from subgraph.ledger.model import EventType
 
 _SAMPLE = 20
@@ -72,23 +74,45 @@ class Verification:
 
     async def _sample(self, job: KeyJob) -> None:
         tenant = job.tenant_id
+        in_use = [DataKeyState.ACTIVE]
+        if job.kind is not KeyJobKind.REENCRYPT:
+            in_use.append(DataKeyState.DECRYPT_ONLY)
         async with self._database.transaction(tenant) as transaction:
-            in_use = await custody_store.data_keys_in(
-                transaction, tenant, DataKeyState.ACTIVE, job.object_type
-            )
+            keys = [
+                key
+                for state in in_use
+                for key in await custody_store.data_keys_in(
+                    transaction, tenant, state, job.object_type
+                )
+            ]
             rows = {
                 key.data_key_id: await store.sample(
                     transaction, tenant, key.data_key_id, limit=_SAMPLE
                 )
-                for key in in_use
+                for key in keys
             }
-        for key in in_use:
+        for key in keys:
             await self._custody.unwrap(tenant, key.data_key_id)
-            await self._open_all(key, rows[key.data_key_id])
+            opened = await self._opened(key, rows[key.data_key_id])
+            moved = job.kind is KeyJobKind.REENCRYPT
+            if opened < len(rows[key.data_key_id]) and (moved or opened == 0):
+                message = "records that were sampled do not open; nothing was retired"
+                raise KeyProviderError(KeyFault.INTEGRITY, message)
 
-    async def _open_all(self, key: StoredDataKey, rows: list[Row]) -> None:
+    async def _opened(self, key: StoredDataKey, rows: list[Row]) -> int:
+        """How many of the records open; a rewrap is not to blame for one that was damaged before."""
+        opened = 0
         for row in rows:
             record_id: UUID = row["record_id"]
-            await self._cipher.open(
-                key.tenant_id, key.data_key_id, row["object_type"], record_id, row["fields"]
-            )
+            try:
+                await self._cipher.open(
+                    key.tenant_id, key.data_key_id, row["object_type"], record_id, row["fields"]
+                )
+            except KeyProviderError:
+                raise
+            except SubgraphError as error:
+                if error.code is not ErrorCode.INTEGRITY:
+                    raise
+            else:
+                opened += 1
+        return opened

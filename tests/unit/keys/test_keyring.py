@@ -128,11 +128,11 @@ async def test_an_outage_serves_until_the_hard_limit_and_no_longer(
 
 async def test_the_age_of_a_key_counts_from_the_beginning_of_its_unwrapping(rig: Rig) -> None:
     (task,) = await waiting(rig)
-    rig.clock.now += 200
+    rig.clock.now += 50
     land(rig)
     await task
     rig.provider.faults["a"] = KeyFault.UNAVAILABLE
-    rig.clock.now += 100
+    rig.clock.now += 250
     assert await rig.fault() is KeyFault.UNAVAILABLE
 
 
@@ -304,3 +304,11 @@ async def test_a_closed_keyring_hands_out_nothing(rig: Rig) -> None:
         await task
     with pytest.raises(KeyProviderError):
         held.check()
+
+
+async def test_the_last_word_counts_also_within_one_tick_of_the_clock(rig: Rig) -> None:
+    for _ in range(3):
+        rig.keyring.purge("a", KeyFault.KEY_DISABLED)
+        assert await rig.fault() is KeyFault.KEY_DISABLED
+        rig.keyring.admit("a")
+        assert (await rig.keyring.get("a", K)).id == K

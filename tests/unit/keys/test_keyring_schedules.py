@@ -54,7 +54,7 @@ class World:
             self.provider, Telemetry(), self.limits, clock=self.clock, chance=self.chance.random
         )
         self.refused: dict[str, KeyFault] = {}
-        self.readers: set[asyncio.Task[None]] = set()
+        self.readers: list[asyncio.Task[None]] = []
 
     async def read(self, tenant: str, key: UUID) -> None:
         try:
@@ -68,30 +68,39 @@ class World:
         assert self.clock.now - self.provider.proved[tenant, key] < self.limits.hard_seconds
 
     def step(self) -> None:
-        tenant, key = self.chance.choice(TENANTS), self.chance.choice(KEYS)
-        match self.chance.randrange(12):
-            case 0 | 1 | 2 | 3:
-                self.readers.add(asyncio.create_task(self.read(tenant, key)))
-            case 4 | 5:
-                if self.provider.under_way:
-                    self.chance.choice(self.provider.under_way)[2].set()
-            case 6:
-                self.clock.now += self.chance.choice((0.5, 5, 30, 70, 299))
-            case 7:
-                self.provider.faults[tenant] = self.chance.choice(OUTAGES + DENIALS)
-            case 8:
-                self.provider.faults.pop(tenant, None)
-            case 9:
-                fault = self.chance.choice(DENIALS)
-                self.keyring.purge(tenant, fault)
-                self.refused[tenant] = fault
-            case 10:
-                self.refused.pop(tenant, None)
-                self.keyring.admit(tenant)
-            case 11:
-                if self.readers:
-                    self.chance.choice(sorted(self.readers, key=id)).cancel()
-                self.keyring.sweep()
+        actions = [self.start_reader] * 4 + [self.answer] * 2 + [self.pass_time, self.fail]
+        actions += [self.mend, self.purge, self.admit, self.cancel_reader]
+        self.chance.choice(actions)(self.chance.choice(TENANTS))
+
+    def start_reader(self, tenant: str) -> None:
+        key = self.chance.choice(KEYS)
+        self.readers.append(asyncio.create_task(self.read(tenant, key)))
+
+    def answer(self, tenant: str) -> None:
+        if self.provider.under_way:
+            self.chance.choice(self.provider.under_way)[2].set()
+
+    def pass_time(self, tenant: str) -> None:
+        self.clock.now += self.chance.choice((0.5, 5, 30, 70, 299))
+        self.keyring.sweep()
+
+    def fail(self, tenant: str) -> None:
+        self.provider.faults[tenant] = self.chance.choice(OUTAGES + DENIALS)
+
+    def mend(self, tenant: str) -> None:
+        self.provider.faults.pop(tenant, None)
+
+    def purge(self, tenant: str) -> None:
+        self.refused[tenant] = self.chance.choice(DENIALS)
+        self.keyring.purge(tenant, self.refused[tenant])
+
+    def admit(self, tenant: str) -> None:
+        self.refused.pop(tenant, None)
+        self.keyring.admit(tenant)
+
+    def cancel_reader(self, tenant: str) -> None:
+        if self.readers:
+            self.chance.choice(self.readers).cancel()
 
 
 @settings(max_examples=150, deadline=None)

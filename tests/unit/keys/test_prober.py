@@ -207,6 +207,21 @@ async def test_a_verdict_from_before_a_denial_does_not_lift_it() -> None:
     assert not await replica.usable()
 
 
+async def test_verdicts_from_the_future_are_no_evidence_and_cause_no_rush() -> None:
+    cluster = await Cluster(2).begin()
+    cluster.store.rows["a"] = (None, cluster.clock.now + 3600)
+    cluster.store.record = refuse_record  # type: ignore[method-assign]
+    cluster.faults["a"] = KeyFault.KEY_DISABLED
+    before = cluster.probes
+    await cluster.seconds(92)
+    assert [await replica.usable() for replica in cluster.replicas] == [False, False]
+    assert cluster.probes - before <= 6
+
+
+async def refuse_record(*_: object) -> bool:
+    return False
+
+
 async def test_a_running_prober_reads_between_pauses_and_stops_when_cancelled() -> None:
     cluster = Cluster(1)
     (replica,) = cluster.replicas

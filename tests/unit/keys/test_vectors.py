@@ -87,3 +87,40 @@ def test_both_implementations_read_the_container(vector: dict[str, Any]) -> None
     expected = {name: base64.b64decode(text) for name, text in vector["messages"].items()}
     assert second_decryptor.open_container(packed) == container.unpack(packed) == expected
     assert container.pack(expected) == packed
+
+
+def test_a_wrong_commitment_is_refused_though_the_tag_holds() -> None:
+    vector = VECTORS["messages"][0]
+    raw, key = bytes.fromhex(vector["dataKey"]), key_of(vector)
+    true = base64.b64decode(vector["message"])[:85]
+    aad = second_decryptor.associated_data("cmk/field/v1", place_of(vector), key.id_bytes)
+    cipher = second_decryptor.message_key(raw, 1, true, aad)
+    false = true[:53] + bytes(32)
+    for header in (true, false):
+        message = header + cipher.encrypt(bytes(12), b"x", header + aad)
+        if header is true:
+            assert envelope.open_(key, ours(vector), message) == b"x"
+        else:
+            with pytest.raises(NotAuthentic):
+                envelope.open_(key, ours(vector), message)
+
+
+async def test_an_empty_chunk_behind_another_is_refused_though_its_tag_holds() -> None:
+    vector = VECTORS["streams"][2]
+    raw, key, header = (
+        bytes.fromhex(vector["dataKey"]),
+        key_of(vector),
+        bytes.fromhex(vector["header"]),
+    )
+    aad = second_decryptor.associated_data("cmk/stream/v1", place_of(vector), key.id_bytes)
+    cipher = second_decryptor.message_key(raw, 2, header, aad)
+    first = cipher.encrypt(bytes(12), bytes(65536), header + aad)
+    nonce = bytes(7) + b"\0\0\0\1\1"
+    for rest, holds in ((b"x", True), (b"", False)):
+        message = header + first + cipher.encrypt(nonce, rest, header + aad)
+        opened = decrypt_stream(key, ours(vector), pieces(message))
+        if holds:
+            assert await joined(opened) == bytes(65536) + rest
+        else:
+            with pytest.raises(NotAuthentic):
+                await joined(opened)

@@ -41,7 +41,8 @@ def upgrade() -> None:
     op.execute("GRANT USAGE ON SCHEMA work TO ig_service, ig_system")
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA work TO ig_system")
     # The service only puts jobs in; what others put in it cannot read.
-    op.execute("GRANT INSERT, SELECT (id, dedupe_key, status) ON work.pgqueuer TO ig_service")
+    shown = "SELECT (id, entrypoint, priority, dedupe_key, status)"
+    op.execute(f"GRANT INSERT, {shown} ON work.pgqueuer TO ig_service")
     op.execute("GRANT INSERT ON work.pgqueuer_log TO ig_service")
     op.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA work TO ig_service, ig_system")
 
