@@ -1,12 +1,16 @@
 """What the fields of one request share."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from strawberry.types import Info as StrawberryInfo
 
 from dataloaders.loaders import Loaders
 from dataloaders.visibility import Visibility
+from resolvers import spending
+from subgraph.budgets.handle import OperationReleases
+from subgraph.budgets.planning import AskedRelease
+from subgraph.budgets.runtime import BudgetsRuntime
 from subgraph.db.cursors import CursorCodec
 from subgraph.deprecations.service import DeprecationRegister
 from subgraph.errors import ErrorCode, SubgraphError
@@ -19,6 +23,7 @@ from subgraph.keys.records.service import RecordService
 from subgraph.ledger.reading import LedgerReader
 from subgraph.ledger.subjects import Subjects
 from subgraph.policy.model import PolicyRequest, Principal
+from subgraph.queries.service import OperationService
 from subgraph.tenants.regions import RegionRegistry
 from subgraph.tenants.service import TenantService
 
@@ -46,6 +51,8 @@ class Services:
     key_destructions: KeyDestructions
     records: RecordService
     break_glass: BreakGlassService
+    budgets: BudgetsRuntime
+    operations: OperationService
     revocation_bound_seconds: int
     sdl: str
 
@@ -60,6 +67,8 @@ class RequestContext:
     production: bool
     loaders: Loaders
     services: Services
+    idempotency_key: str | None = None
+    releases: OperationReleases | None = None
     _permitted: dict[Access, bool] = field(default_factory=dict)
 
     @property
@@ -77,6 +86,10 @@ class RequestContext:
         for access in wanted:
             if access not in self._permitted:
                 self._permitted[access] = await self._decide(access)
+
+    async def paying(self, asked: Sequence[AskedRelease]) -> "RequestContext":
+        """The context of one operation, whose releases are planned and paid for."""
+        return replace(self, releases=await spending.begin(self, asked))
 
     def require(self, access: Access) -> None:
         """Return if the caller has `access`; raise `UNAUTHENTICATED` or `FORBIDDEN` if not."""

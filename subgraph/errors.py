@@ -252,6 +252,11 @@ class ErrorCode(Enum):
         "The ticket is not in a state in which this can be done, or somebody else has claimed it.",
         "Read the ticket.",
     )
+    PERSISTED_QUERIES_NOT_AVAILABLE = (
+        400,
+        "This deployment keeps no registered queries.",
+        "Send the document instead of its id.",
+    )
     DP_PATH_NOT_PLANNABLE = (
         400,
         "A differentially private field stands where its data set is not known before it runs.",

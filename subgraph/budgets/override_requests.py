@@ -31,8 +31,9 @@ _OF_WINDOW = tenant_read(
     f" WHERE r.tenant_id = bound.tenant AND r.kind = '{KIND}'"
     " AND CASE WHEN o.window_start IS NULL THEN r.created_at >= $2 AND r.created_at < $3"
     "          ELSE o.window_start = $2 END"
-    " AND (r.created_at, r.request_id) > ($4, $5)"
-    " ORDER BY r.created_at, r.request_id LIMIT $6"
+    " AND (r.created_at, r.request_id) < (coalesce($4, 'infinity'::timestamptz),"
+    "  coalesce($5, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))"
+    " ORDER BY r.created_at DESC, r.request_id DESC LIMIT $6"
 )
 
 
@@ -132,10 +133,10 @@ async def requests_of_window(
     window: tuple[datetime, datetime],
     *,
     first: int,
-    after: tuple[datetime, UUID],
+    after: tuple[datetime, UUID] | None = None,
 ) -> list[UUID]:
-    """At most `first` ids of requests of the window (start, end), oldest first, behind a place."""
-    rows = await database.read(_OF_WINDOW, tenant, *window, *after, first)
+    """At most `first` ids of requests of the window (start, end), newest first, behind a place."""
+    rows = await database.read(_OF_WINDOW, tenant, *window, *(after or (None, None)), first)
     return [row["request_id"] for row in rows]
 
 

@@ -14,6 +14,7 @@ from subgraph.budgets.anchors import anchor, check_anchor
 from subgraph.budgets.model import BudgetPolicy, BudgetTerms
 from subgraph.budgets.override_requests import BudgetOverrides
 from subgraph.budgets.policies import set_policy
+from subgraph.budgets.reader import BudgetReader
 from subgraph.budgets.service import DpService
 from subgraph.db.service import Database
 from subgraph.errors import SubgraphError
@@ -46,6 +47,7 @@ class BudgetsRuntime:
         self.releases = DpService(
             database, self.accountant, self._vouch, grid=settings.dp_grid_ms / 1000
         )
+        self.reader = BudgetReader(database)
         self.overrides = BudgetOverrides(database, recording.ledger, approvals)
 
     async def set_policy(self, tenant: str, terms: BudgetTerms, *, by: str) -> BudgetPolicy:

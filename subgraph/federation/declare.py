@@ -125,9 +125,9 @@ def attribute(
     )
 
 
-def described_enum(cls: E, values: dict[str, str]) -> None:
+def described_enum(cls: E, values: dict[str, str], *, name: str | None = None) -> None:
     """Describe a domain enum and its values for the schema; every value must be described."""
-    declared: Any = strawberry.enum(cls, description=inspect.getdoc(cls))
+    declared: Any = strawberry.enum(cls, name=name, description=inspect.getdoc(cls))
     for value in declared.__strawberry_definition__.values:
         value.description = values[value.name]
 

@@ -54,7 +54,11 @@ class GovernanceSchema(FederatedSchema):
         )
         records = tuple(records)
         core = self.core
-        core.directives = (*core.directives, *map(self._directive, (DpCost, GovernanceDeprecated)))
+        # Strawberry defines those that a field carries, without descriptions.
+        own = [self._directive(cls) for cls in (DpCost, GovernanceDeprecated)]
+        names = {directive.name for directive in own}
+        standard = [item for item in core.directives if item.name not in names]
+        core.directives = (*standard, *own)
         _drop_null_defaults(core)
         plain_fields.shorten_resolvers(core)
         guards.install(core)

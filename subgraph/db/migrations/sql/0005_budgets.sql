@@ -217,3 +217,16 @@ COMMENT ON COLUMN dp_ticket.promised IS 'part of epsilon_reserved of its window;
 COMMENT ON COLUMN dp_ticket.not_before IS 'start of the window that promised';
 COMMENT ON COLUMN dp_ticket.expires_at IS 'the deadline, or the end of that window if earlier';
 COMMENT ON COLUMN dp_ticket.epoch IS 'fencing number; grows with every claim';
+CREATE TABLE dataset_version (
+    tenant_id text NOT NULL,
+    dataset_id uuid NOT NULL,
+    version text NOT NULL,
+    at timestamptz DEFAULT now() NOT NULL,
+    by text NOT NULL,
+    CONSTRAINT dataset_version_pkey PRIMARY KEY (tenant_id, dataset_id, version),
+    CONSTRAINT dataset_version_tenant_id_dataset_id_fkey FOREIGN KEY (tenant_id, dataset_id)
+        REFERENCES dataset (tenant_id, dataset_id)
+);
+COMMENT ON TABLE dataset_version IS
+    'The versions that data sets have had; none is ever used again.';
+COMMENT ON COLUMN dataset_version.by IS 'pseudonymous subject id';

@@ -18,6 +18,7 @@ _GRANTED = {
     "dp_spend": "SELECT, INSERT, UPDATE (state, settled_at)",
     "dp_release": "SELECT, INSERT",
     "dp_override": "SELECT, INSERT",
+    "dataset_version": "SELECT, INSERT",
     "dp_ticket": (
         "SELECT, INSERT, UPDATE (promised, state, failure, result, holder, epoch, lease_until,"
         " settled_at)"
@@ -36,7 +37,7 @@ _OPEN_TO_SYSTEM = {
 }
 """What the workers do across tenants: forfeit, expire, and claim tickets."""
 
-_APPEND_ONLY = ("dp_policy", "dp_release", "dp_override")
+_APPEND_ONLY = ("dp_policy", "dp_release", "dp_override", "dataset_version")
 
 _FUNCTIONS = {
     "dp_instant(timestamptz)": "ig_service",
@@ -60,6 +61,7 @@ def upgrade() -> None:
         isolate(table, service=granted)
     for table, granted in _OPEN_TO_SYSTEM.items():
         open_to_system(table, privileges=granted)
+    op.execute("GRANT UPDATE (version) ON dataset TO ig_service")
     scripts.run("0005_accountant.sql")
     for function, roles in _FUNCTIONS.items():
         op.execute(f"GRANT EXECUTE ON FUNCTION {function} TO {roles}")
@@ -81,3 +83,4 @@ def downgrade() -> None:
     for table in reversed(_GRANTED):
         op.drop_table(table)
     op.execute("DROP FUNCTION dp_refuse()")
+    op.execute("REVOKE UPDATE (version) ON dataset FROM ig_service")
