@@ -20,6 +20,7 @@ from graphql import (
 
 from subgraph import schema
 from subgraph.deprecations import policy_file
+from tests.integration import budget_roads
 
 AUTHENTICATED = "authenticated"
 PUBLISHED = build_schema(
@@ -121,8 +122,10 @@ ROADS = {
     "VerificationKeyConnection": [KEYS],
     "VerificationKeyEdge": [KEYS % "edges { %s }"],
     "InvalidInput": [NEW_TENANT % " " % "userErrors { ... on InvalidInput { %s } }"],
+    **budget_roads.ROADS,
 }
 ARGUMENTS = {
+    **budget_roads.ARGUMENTS,
     "Query.tenant": '(id: "$tenant")',
     "Query._entities": '(representations: [{ __typename: "Tenant", id: "$tenant" }])',
     "Tenant.dataset": '(id: "$dataset")',
