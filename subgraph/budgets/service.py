@@ -258,9 +258,13 @@ class DpService:
     async def _until_due(self, reserved_at: float) -> None:
         if not self._grid:
             return
-        loop = asyncio.get_running_loop()
-        ticks = math.floor((loop.time() - reserved_at) / self._grid) + 1
-        await asyncio.sleep(reserved_at + ticks * self._grid - loop.time())
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(wait_for_tick(now - reserved_at, self._grid))
+
+
+def wait_for_tick(elapsed: float, grid: float) -> float:
+    """How many seconds are left until the next multiple of `grid`, so many after its start."""
+    return (math.floor(elapsed / grid) + 1) * grid - elapsed
 
 
 def _settled(planned: OperationPlan, outcomes: Outcomes) -> OperationReleases:

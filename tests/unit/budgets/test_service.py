@@ -11,6 +11,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resolvers.dp import DpQueries
 from subgraph.budgets.accountant import Accountant
@@ -23,7 +25,7 @@ from subgraph.budgets.outlook import DpDecision
 from subgraph.budgets.planning import MOST_RELEASES, AskedRelease
 from subgraph.budgets.predicates import Operator, Predicate
 from subgraph.budgets.queries import ReleaseRequest
-from subgraph.budgets.service import DpService, Payer
+from subgraph.budgets.service import DpService, Payer, wait_for_tick
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.settings import Settings
 from subgraph.tenants.model import Column, ColumnKind, Dataset, encode_columns
@@ -312,6 +314,26 @@ async def test_estimate_agrees_with_what_happens(open_desk: Callable[..., Any]) 
     assert before.remaining_after == Decimal(1) - row["epsilon_spent"]
     after = await desk.service.estimate(asked, datasets)
     assert after.plan.epsilon == 0
+
+
+# --- the grid
+
+
+@given(
+    elapsed=st.floats(min_value=0, max_value=60),
+    grid=st.floats(min_value=0.001, max_value=1),
+)
+def test_answers_come_on_multiples_of_the_grid(elapsed: float, grid: float) -> None:
+    wait = wait_for_tick(elapsed, grid)
+    ticks = (elapsed + wait) / grid
+    assert 0 <= wait <= grid * (1 + 1e-9)
+    assert ticks == pytest.approx(round(ticks), abs=1e-6)
+
+
+def test_what_takes_less_than_a_tick_takes_a_tick() -> None:
+    assert [elapsed + wait_for_tick(elapsed, 0.025) for elapsed in (0.0, 0.001, 0.024)] == [
+        pytest.approx(0.025)
+    ] * 3
 
 
 # --- many at once
