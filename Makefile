@@ -31,6 +31,9 @@ gateway: node ## run a real Apollo gateway on 127.0.0.1:4000, in front of `make 
 test: install node ## run the whole test suite
 	@PATH="$(CURDIR)/.node/bin:$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(TESTS)
 
+soak: install ## kill a hundred workers while records move; takes some minutes
+	@$(BIN)/python -m pytest tests/soak
+
 check: install ## lint, types, import contracts, schema rules, derived files
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --check --quiet .
@@ -52,4 +55,4 @@ lock: install ## write the lock files anew
 clean: ## remove the environments and what the tools left; the data folder stays
 	@rm -rf $(VENV) .node .mypy_cache .ruff_cache .pytest_cache .hypothesis deploy/gateway/node_modules tests/node/node_modules tests/neighbour/node_modules
 
-.PHONY: help install node demo gateway test check derive bench lock clean
+.PHONY: help install node demo gateway test soak check derive bench lock clean

@@ -89,9 +89,10 @@ class BudgetQueries:
         """What an operation would cost, how far off it may be, and whether it would run."""
         if persisted_query_id is not None:
             raise SubgraphError(ErrorCode.PERSISTED_QUERIES_NOT_AVAILABLE)
-        if document is None or not (variables is None or isinstance(variables, dict)):
-            message = "Send a document, and its variables as an object."
-            raise SubgraphError(ErrorCode.BAD_USER_INPUT, message)
+        if document is None:
+            return None
+        if not (variables is None or isinstance(variables, dict)):
+            raise SubgraphError(ErrorCode.BAD_USER_INPUT, "`variables` is an object or null.")
         request = OperationRequest(document, operation_name, variables)
         asked = info.context.services.operations.releases(request)
         return _shown(await spending.estimate(info.context, asked))

@@ -2,9 +2,11 @@
 
 from resolvers.errors import GovernanceError, InvalidInput
 from resolvers.key_provider import KeyProvider
+from subgraph.approvals.errors import InvalidRequest
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import AS_PARENT
 from subgraph.federation.declare import attribute, object_type
+from subgraph.keys.breakglass.errors import InvalidBreakGlass
 from subgraph.keys.records.errors import InvalidRecord
 from subgraph.kms.faults import KeyProviderError
 
@@ -17,6 +19,7 @@ _OUTCOMES = frozenset(
         ErrorCode.BREAK_GLASS_OUT_OF_SCOPE,
         ErrorCode.GRANT_CONSUMED,
         ErrorCode.IDEMPOTENCY_CONFLICT,
+        ErrorCode.INVALID_ID,
         ErrorCode.INVALID_INPUT,
         ErrorCode.JOB_ENDED,
         ErrorCode.JOB_IN_FLIGHT,
@@ -60,8 +63,10 @@ def outcome(
                 retryable=error.fault.retryable,
             )
         ]
-    if isinstance(error, InvalidRecord):
+    if isinstance(error, InvalidRecord | InvalidBreakGlass):
         return [InvalidInput(code=code, message=message, field=list(error.field))]
+    if isinstance(error, InvalidRequest):
+        return [InvalidInput(code=code, message=message, field=[error.field])]
     if error.code is ErrorCode.DUAL_CONTROL_REQUIRED:
         return [
             DualControlRequired(code=code, message=message, field=None, approvals_needed=needed)

@@ -200,8 +200,9 @@ class KeyMutations:
         self,
         info: Info,
         tenant_id: TenantId,
-        idempotency_key: IdempotencyKey,
         throttle_per_second: Throttle = None,
+        *,
+        idempotency_key: IdempotencyKey,
     ) -> RewrapKeyPayload | None:
         """Wrap data keys again under the newest version of the key."""
         wanted = jobs.NewJob(jobs.KeyJobKind.REWRAP, throttle_per_second=throttle_per_second)
@@ -216,11 +217,12 @@ class KeyMutations:
         self,
         info: Info,
         tenant_id: TenantId,
-        idempotency_key: IdempotencyKey,
         object_type: Annotated[
             str | None, strawberry.argument(description="Only records of this type.")
         ] = None,
         throttle_per_second: Throttle = None,
+        *,
+        idempotency_key: IdempotencyKey,
     ) -> ReencryptRecordsPayload | None:
         """Encrypt records again under new data keys."""
         if object_type is not None and not is_object_type(object_type):
@@ -344,8 +346,7 @@ async def _planned(
     job = await context.services.key_jobs.plan(
         tenant, wanted, idempotency_key=idempotency_key, by=context.caller().subject
     )
-    context.loaders.forget()
-    return KeyJob.of(job)
+    return await _standing(context, job)
 
 
 async def _moved(
@@ -353,5 +354,11 @@ async def _moved(
 ) -> KeyJob:
     entity = await named(context, Scope.KEYS_WRITE, IdKind.KEY_JOB, id)
     job = await move(entity.tenant, entity.key, by=context.caller().subject)
+    return await _standing(context, job)
+
+
+async def _standing(context: RequestContext, job: jobs.KeyJob) -> KeyJob:
+    # Read anew, since the times of a job are those of the database.
     context.loaders.forget()
-    return KeyJob.of(job)
+    found = await context.loaders.key_jobs.load((job.tenant_id, job.job_id))
+    return KeyJob.of(found or job)

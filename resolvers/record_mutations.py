@@ -29,6 +29,7 @@ from subgraph.federation.declare import attribute, field, input_type, mutation, 
 from subgraph.keys.breakglass import model
 from subgraph.keys.records.errors import InvalidRecord
 from subgraph.keys.records.model import NewRecord
+from subgraph.kms.faults import KeyProviderError
 from subgraph.policy.scopes import Scope
 
 _MOST_ERRORS = 100
@@ -124,7 +125,7 @@ class OpenBreakGlassPayload:
     request: BreakGlassRequest | None = attribute("The request, with its session open.")
     user_errors: list[GovernanceError] = attribute("Why not, if it is not.", at_most=_MOST_ERRORS)
 
-    @field(paged=True)
+    @field(access=scope(Scope.RECORDS_READ), paged=True)
     async def records(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[ProtectedRecord] | None:
@@ -138,11 +139,13 @@ class OpenBreakGlassPayload:
         behind = position(cursors, identity, after)
         start = "" if behind is None else str(behind)
         wanted = sorted(opened.terms.scope.record_ids, key=str)
-        asked = [(opened.tenant, key) for key in wanted if str(key) > start][: first + 1]
+        # All of the scope's, at most 100: those that were deleted since must not end the list.
+        asked = [(opened.tenant, key) for key in wanted if str(key) > start]
         marking = SessionMarking(opened, context)
         found = await context.loaders.records.load_many(asked)
+        there = [record for record in found if record is not None]
         return page_of(
-            [ProtectedRecord.of(record, marking) for record in found if record is not None],
+            [ProtectedRecord.of(record, marking) for record in there[: first + 1]],
             first=first,
             after=after,
             cursors=cursors,
@@ -186,6 +189,10 @@ class RecordMutations:
                 idempotency_key=idempotency_key,
                 by=context.caller().subject,
             )
+        except KeyProviderError as error:
+            held = await context.services.keys.attached([tenant_id])
+            errors = outcome(error, held[tenant_id].provider)
+            return PutRecordPayload(record=None, user_errors=errors)
         except SubgraphError as error:
             return PutRecordPayload(record=None, user_errors=outcome(error))
         context.loaders.forget()

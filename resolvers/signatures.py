@@ -12,8 +12,7 @@ from subgraph.federation.declare import attribute, object_type
 from subgraph.federation.scalars import JSON, UInt64
 from subgraph.ledger import model
 from subgraph.ledger.entry import write_time
-
-ALGORITHM = "ECDSA-P256-SHA256"
+from subgraph.ledger.publickey import ECDSA_P256, algorithm_of_pem
 
 
 @object_type(access=AS_PARENT)
@@ -30,7 +29,7 @@ class Signature:
         """The GraphQL object of a signature."""
         return cls(
             key_id=key_id,
-            algorithm=ALGORITHM,
+            algorithm=ECDSA_P256,
             value=base64.b64encode(signature).decode(),
             bundle=bundle,
         )
@@ -72,7 +71,7 @@ class VerificationKey:
         return cls(
             key_id=key.key_id,
             purpose=KeyPurpose(key.purpose.value),
-            algorithm=ALGORITHM,
+            algorithm=algorithm_of_pem(key.public_key_pem),
             public_key_pem=key.public_key_pem,
             origin=key.origin,
             valid_from=key.valid_from,

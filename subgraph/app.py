@@ -71,6 +71,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
     regions = RegionRegistry.load()
     recording = LedgerRuntime(configured, database)
     keys = KeysRuntime(configured, database, recording)
+    observed.observe_keys(keys.telemetry)
     budgets = BudgetsRuntime(configured, database, recording, keys.approvals)
     decisions = policy.build(configured)
     authenticator = authentication.build(configured)

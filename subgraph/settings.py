@@ -135,7 +135,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ledger_root_key: Annotated[
         str | None,
         Meta(
-            description="key that signs checkpoints and delegations, `file:/path.pem` or `pkcs11:...`; none makes one in the data folder (development)"
+            description="key that signs checkpoints and delegations: `file:/path.pem`, `pkcs11:...`, `aws:arn:...`, `openbao:MOUNT/KEY`, `gcp:projects/.../cryptoKeyVersions/N` or `azure:https://VAULT/keys/NAME/VERSION`; none makes one in the data folder (development)"
         ),
     ] = None
     witness_url: Annotated[
@@ -207,6 +207,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dp_sweep_seconds: Annotated[
         float, Meta(gt=0, description="time between two looks for releases that were abandoned")
     ] = 15.0
+
+    worker_concurrency: Annotated[
+        int, Meta(ge=2, le=64, description="slices of jobs that a worker runs at once")
+    ] = 4
+    worker_takeover_seconds: Annotated[
+        float, Meta(ge=1, description="silence after which a worker's slices are given to others")
+    ] = 15.0
+    worker_blocked_seconds: Annotated[
+        float, Meta(gt=0, description="time between two tries of a job that is blocked")
+    ] = 30.0
+    worker_maintenance_seconds: Annotated[
+        float, Meta(gt=0, description="time between two rounds of what is due by the clock")
+    ] = 60.0
 
     deprecations_file: Annotated[
         str | None, Meta(description="lifecycle records; none takes the file of this release")

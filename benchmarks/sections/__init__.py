@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from benchmarks.sections import ledger
+from benchmarks.sections import keys, ledger
 from benchmarks.sections.contract import Section
 
 OPERATIONS = "operations"
 """The comparison of the arms over GraphQL, which needs servers of its own."""
 
-SECTIONS: Mapping[str, Section] = {"ledger": ledger.measure}
+SECTIONS: Mapping[str, Section] = {"ledger": ledger.measure, "keys": keys.measure}
 
 
 def chosen(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ _POLL_SECONDS = 0.02
 Child = subprocess.Popen[bytes]
 
 
-def start(command: Sequence[str], environment: Mapping[str, str], descriptor: int) -> Child:
-    """Start `command` in a session of its own, with the listening socket `descriptor`.
+def start(command: Sequence[str], environment: Mapping[str, str], *descriptors: int) -> Child:
+    """Start `command` in a session of its own, with the listening sockets `descriptors`.
 
     It gets SIGTERM when this process ends, however that ends.
     """
@@ -26,7 +26,7 @@ def start(command: Sequence[str], environment: Mapping[str, str], descriptor: in
     return subprocess.Popen(  # noqa: S603 the command is made here, of constants and paths
         [*launched, *command],
         env=environment,
-        pass_fds=[descriptor],
+        pass_fds=descriptors,
         start_new_session=True,
     )
 

@@ -15,10 +15,12 @@ GROUPS: Mapping[str, str] = {
     "budgets": "verify the spend logs of privacy budgets",
     "db": "migrate the database and make its roles",
     "datasets": "provision the relations that data sets are registered from",
+    "keys": "rotate, rewrap and re-encrypt; say how far that is; read markers",
     "ledger": "export a ledger, verify an export, or check what the database holds",
     "regions": "list the region registry",
     "sdl": "print the schema, or check it",
     "token": "mint a development token",
+    "worker": "run background jobs",
     "witness": "cosign the checkpoints of a log that does not forget",
 }
 

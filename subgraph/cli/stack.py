@@ -1,4 +1,4 @@
-"""Everything on one machine: PostgreSQL, the server and a witness, as children of one process.
+"""Everything on one machine: PostgreSQL, server, worker and witness, children of one process.
 
 The parent owns the data folder. It starts the children in order, stops them in reverse, and
 neither outlives it.
@@ -12,6 +12,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
@@ -33,6 +34,7 @@ from subgraph.http import development_tokens
 from subgraph.settings import Settings
 
 DESCRIPTION = "demo.json"
+_RESTART_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,12 @@ class Stack:
             server = _start_server(settings, listener, self._workers)
             started["the server"] = server
             parts.push_async_callback(children.stop, server)
+            worker = _Worker(settings)
+            parts.push_async_callback(worker.stop)
             if not await _answers(state, started, stopping):
                 return _outcome(started, stopping)
             await self._ready(state)
-            return await _wait(started, stopping)
+            return await _wait(started, stopping, worker)
 
 
 async def _migrate(owner_dsn: str) -> None:
@@ -198,6 +202,31 @@ def _start_server(settings: Settings, listener: socket.socket, workers: int) -> 
     return children.start(command, environment(settings), descriptor)
 
 
+class _Worker:
+    """The worker, which is started again when it ends: its jobs go on where they were."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._command = [sys.executable, "-m", "subgraph.cli.main", "worker"]
+        self._environment = environment(settings)
+        self._start()
+
+    def keep(self) -> None:
+        """Start it again if it has ended, unless that was just done."""
+        if self._child.poll() is None or time.monotonic() - self._started < _RESTART_SECONDS:
+            return
+        status = self._child.returncode
+        print(f"ig: the worker ended with status {status}; it is started again", file=sys.stderr)
+        self._start()
+
+    async def stop(self) -> None:
+        """Ask it to end."""
+        await children.stop(self._child)
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        self._child = children.start(self._command, self._environment)
+
+
 async def _answers(state: Running, started: Mapping[str, Child], stopping: asyncio.Event) -> bool:
     """Wait until the server is ready; False when a part ended or a signal came first."""
     while not children.ended(started) and not stopping.is_set():
@@ -217,10 +246,11 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-async def _wait(started: Mapping[str, Child], stopping: asyncio.Event) -> int:
+async def _wait(started: Mapping[str, Child], stopping: asyncio.Event, worker: _Worker) -> int:
     while not stopping.is_set():
         if children.ended(started):
             return _outcome(started, stopping)
+        worker.keep()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 0.5)
     return 0

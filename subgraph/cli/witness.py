@@ -13,6 +13,7 @@ import uvicorn
 from subgraph import settings
 from subgraph.cli.listening import listen
 from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.kms.options import KmsOptions
 from subgraph.kms.signers import open_signer
 from subgraph.ledger.errors import VerificationFailed
 from subgraph.ledger.publickey import PublicKey
@@ -31,6 +32,16 @@ from subgraph.telemetry import configure_logging, log_config
 STATE = "state"
 """The name of the memory in the folder of `witness_command`."""
 
+_HEARD = (
+    "IG_DATA_DIR",
+    "IG_AWS_KMS_ENDPOINT",
+    "IG_AZURE_VAULT_HOSTS",
+    "IG_GCP_KMS_ENDPOINT",
+    "IG_OPENBAO_TOKEN_FILE",
+    "IG_OPENBAO_URL",
+)
+"""The settings that it reads; the service's others mean nothing here."""
+
 _DRAIN_SECONDS = 5
 _MOST_AT_ONCE = 200
 
@@ -46,7 +57,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--key", required=True, metavar="FILE|URI",
-        help="the witness's own key: PKCS#8 PEM, or a file: or pkcs11: address",
+        help="the witness's own key: PKCS#8 PEM, or a file:, pkcs11:, aws:, openbao:, gcp: or"
+        " azure: address",
     )  # fmt: skip
     parser.add_argument(
         "--log", required=True, action="append", type=_log, metavar="ORIGIN=FILE", dest="logs",
@@ -91,18 +103,20 @@ def witness_command(
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    chosen = {name: value for name, value in os.environ.items() if name == "IG_DATA_DIR"}
-    _refuse_data_folder(parsed.state, settings.load(chosen).data_path)
+    configured = settings.load(
+        {name: value for name, value in os.environ.items() if name in _HEARD}
+    )
+    _refuse_data_folder(parsed.state, configured.data_path)
     configure_logging("INFO")
-    return asyncio.run(_serve(parsed))
+    return asyncio.run(_serve(parsed, KmsOptions.of(configured)))
 
 
-async def _serve(parsed: argparse.Namespace) -> int:
+async def _serve(parsed: argparse.Namespace, options: KmsOptions) -> int:
     logs: dict[str, list[PublicKey]] = {}
     for origin, key in parsed.logs:
         logs.setdefault(origin, []).append(key)
     uri = parsed.key if ":" in parsed.key else f"file:{Path(parsed.key).absolute()}"
-    signer = await open_signer(uri, create=parsed.init)
+    signer = await open_signer(uri, create=parsed.init, options=options)
     state = StateFile.open(parsed.state.absolute(), create=parsed.init)
     try:
         cosigners: list[Cosigner] = [EcdsaCosigner(parsed.name, signer)]

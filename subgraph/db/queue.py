@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from subgraph.db.faults import translated
+from subgraph.db.operator import operator_transaction
 from subgraph.db.service import BoundTransaction, Transaction
 from subgraph.errors import JSONValue
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _SCHEMA = "work"
 _BATCH = 2
+_KEPT = timedelta(days=1)
 
 Handler = Callable[[dict[str, Any]], Awaitable[None]]
 """Does a job, given its payload; what it raises is logged, and the job is handed out again."""
@@ -102,6 +104,17 @@ async def work(
                 )
         finally:
             watcher.cancel()
+
+
+async def prune(system_dsn: str) -> None:
+    """Forget what became of jobs that ended a day ago; their domains keep records of their own."""
+    async with operator_transaction(system_dsn) as transaction:
+        await transaction.run(
+            "DELETE FROM work.pgqueuer_log WHERE created < now() - $1::interval", _KEPT
+        )
+        await transaction.run(
+            "DELETE FROM work.pgqueuer_statistics WHERE created < now() - $1::interval", _KEPT
+        )
 
 
 def _register(

@@ -162,6 +162,9 @@ class Prober:
         """Whether a verdict is due that this replica may be the one to make."""
         verdict = watch.verdict
         free = verdict is None or verdict.holder in (None, self._holder)
+        if verdict is not None and verdict.holder is None and verdict.age_seconds == math.inf:
+            # Forgotten, lease and all: its owner has resumed the key and waits for this probe.
+            return True
         # A verdict that could not be recorded is not made again with every reading.
         return free and min(watch.age(now), now - watch.led_at) >= self._timing.period_seconds
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -12,6 +13,7 @@ from subgraph.approvals.service import ApprovalService
 from subgraph.db.queue import enqueue
 from subgraph.db.service import Database, Transaction
 from subgraph.keys.breakglass.service import BreakGlassService
+from subgraph.keys.custody.counting import counting
 from subgraph.keys.custody.destruction import KeyDestructions
 from subgraph.keys.custody.model import KeyState
 from subgraph.keys.custody.service import KeyCustody
@@ -32,6 +34,10 @@ from subgraph.kms.providers import open_wrap
 from subgraph.ledger.runtime import LedgerRuntime
 from subgraph.settings import Settings
 
+_log = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 1.0
+
 JOB_ENTRYPOINT = "key-job"
 """The name under which slices of jobs wait in the queue."""
 
@@ -49,7 +55,7 @@ class KeysRuntime:
     ) -> None:
         ledger = recording.ledger
         self.telemetry = KeyTelemetry()
-        self.wrappers = Wrappers(opener or _opener(settings))
+        self.wrappers = Wrappers(counting(opener or _opener(settings), self.telemetry))
         self.custody = KeyCustody(database, ledger, self.wrappers, self._turned)
         self.keyring = Keyring(
             _Unwrapping(self.custody),
@@ -58,12 +64,20 @@ class KeysRuntime:
         )
         self.cipher = RecordCipher(self.keyring)
         self.activity = RecordActivity(database, ledger)
-        self.records = RecordService(database, ledger, self.custody, self.cipher, self.activity)
+        self.records = RecordService(
+            database,
+            ledger,
+            self.custody,
+            self.cipher,
+            self.activity,
+            telemetry=self.telemetry,
+        )
         self.jobs = KeyJobs(database, ledger, enqueue_slice)
         self.approvals = ApprovalService(database, ledger, recording.keys, recording.reader)
         self.break_glass = BreakGlassService(database, ledger, self.approvals)
         self.destructions = KeyDestructions(database, ledger, self.approvals)
-        self._prober = Prober(
+        self._prober = partial(
+            Prober,
             self.keyring,
             SharedVerdicts(database, ledger),
             self.custody,
@@ -74,7 +88,10 @@ class KeysRuntime:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Probe and count for as long as the block runs; keys are forgotten at its end."""
-        tasks = [asyncio.create_task(self._prober.run()), asyncio.create_task(self.activity.run())]
+        tasks = [
+            asyncio.create_task(_kept("probes", lambda: self._prober().run())),
+            asyncio.create_task(_kept("record activity", self.activity.run)),
+        ]
         try:
             yield
         finally:
@@ -101,6 +118,19 @@ class _Unwrapping:
     async def unwrap(self, tenant: str, data_key_id: UUID) -> DataKey:
         """See `subgraph.keys.keyring.Unwrapper`."""
         return DataKey(data_key_id, await self._custody.unwrap(tenant, data_key_id))
+
+
+async def _kept(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run for ever; what a fault of this service ends is begun again.
+
+    Without probes a key that its owner withdrew would be served until the hard limit.
+    """
+    while True:
+        try:
+            await run()
+        except Exception:  # noqa: BLE001 - logged, and begun again
+            _log.exception("%s ended and begin again", name)
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def enqueue_slice(transaction: Transaction, job: KeyJob, delay: timedelta) -> None:

@@ -6,6 +6,7 @@ from typing import Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from subgraph.ledger.errors import Finding, VerificationFailed
 from subgraph.ledger.note import KEY_HINT_BYTES
@@ -51,6 +52,12 @@ class CosignatureVerifier:
     def vkey(self) -> str:
         """The verifier key as text."""
         return f"{self.name}+{self.hint.hex()}+{write_base64(_TYPE + self.key)}"
+
+    @property
+    def pem(self) -> str:
+        """The key as a SubjectPublicKeyInfo, in the plain PEM form."""
+        form = PublicFormat.SubjectPublicKeyInfo
+        return self._loaded.public_bytes(Encoding.PEM, form).decode("ascii")
 
     @property
     def hint(self) -> bytes:

@@ -18,6 +18,7 @@ class FaultPoint(Enum):
     CHECKPOINT_STORED = "checkpoint.stored"
     DELEGATION_SIGNED = "delegation.signed"
     DELEGATION_RECORDED = "delegation.recorded"
+    KEYS_ANNOUNCED = "keys.announced"
 
 
 FaultPoints = Callable[[FaultPoint], Awaitable[None]]

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,8 +16,9 @@ _SHARE = 8
 
 @dataclass(frozen=True, slots=True)
 class ProcessKey:
-    """A delegated key. Signing is local and takes some 25 microseconds, outside of Python's lock.
+    """A delegated key.
 
+    Signing is local and takes some 25 microseconds, a part of them outside of Python's lock.
     `second` is the thread that signs beside the caller's.
     """
 
@@ -50,7 +51,7 @@ class ProcessKey:
                     for place in share:
                         made[place] = self.sign(messages[place])
 
-            other = self.second.submit(work) if len(shares) > 1 else None
+            other = self._helping(work) if len(shares) > 1 else None
             try:
                 work()
             finally:
@@ -60,3 +61,9 @@ class ProcessKey:
             return [made[place] for place in places]
 
         return sign_at
+
+    def _helping(self, work: Callable[[], None]) -> Future[None] | None:
+        try:
+            return self.second.submit(work)
+        except RuntimeError:  # the process is ending; what is under way is signed here alone
+            return None

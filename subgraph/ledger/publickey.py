@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from subgraph.ledger.errors import Finding, VerificationFailed
+
+ECDSA_P256 = "ECDSA-P256-SHA256"
+ED25519 = "Ed25519"
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -66,6 +70,18 @@ class PublicKey:
 def key_id_of_pem(pem: str) -> str:
     """The key id of a public key of any algorithm, as `PublicKey.from_pem` reads it."""
     return hashlib.sha256(_spki(_load(pem))).hexdigest()
+
+
+def algorithm_of_pem(pem: str) -> str:
+    """What signatures of this key are: `ECDSA-P256-SHA256` or `Ed25519`.
+
+    VerificationFailed(KEY_INVALID) for a key of another kind, which nothing here verifies with.
+    """
+    key = _load(pem)
+    if isinstance(key, Ed25519PublicKey):
+        return ED25519
+    PublicKey.from_pem(pem)
+    return ECDSA_P256
 
 
 def write_base64(content: bytes) -> str:

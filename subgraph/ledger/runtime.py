@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,14 +10,19 @@ from subgraph.db.migrations import HEAD
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.kms.contract import Sign
+from subgraph.kms.options import KmsOptions
 from subgraph.kms.signers import open_signer
+from subgraph.ledger.announcement import Announcements
 from subgraph.ledger.checkpoints import Checkpoints, Growth, Schedule, WriteGate
+from subgraph.ledger.cosignature import CosignatureVerifier
+from subgraph.ledger.model import KeyPurpose
 from subgraph.ledger.reading import LedgerReader
 from subgraph.ledger.root import RootKey
+from subgraph.ledger.rootentry import AnnouncedKey
 from subgraph.ledger.service import Ledger
 from subgraph.ledger.signing import ProcessKeys
 from subgraph.ledger.witness.client import WitnessClient
-from subgraph.ledger.witness.keys import read_verifiers
+from subgraph.ledger.witness.keys import Verifier, read_verifiers, verifier_key
 from subgraph.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -36,7 +41,7 @@ async def open_root(settings: Settings, *, create: bool = True) -> Sign:
     """
     named = settings.ledger_root_key
     if named is not None:
-        return await open_signer(named)
+        return await open_signer(named, options=KmsOptions.of(settings))
     return await open_signer(f"file:{settings.data_path / _ROOT_FILE}", create=create)
 
 
@@ -48,7 +53,9 @@ class LedgerRuntime:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         base = settings.ledger_origin
-        witness = _witness(settings)
+        verifiers = _verifiers(settings)
+        witness = _witness(settings, verifiers)
+        self._announced = [_witness_key(verifier) for verifier in verifiers]
         self._settings = settings
         self._database = database
         self._witness = witness
@@ -59,6 +66,7 @@ class LedgerRuntime:
         self.keys = ProcessKeys(
             database, self._root, base, lifetime=lifetime, permit=self._gate.permit
         )
+        self.announcements = Announcements(database, self._root, base, permit=self._gate.permit)
         self.ledger = Ledger(base, self.keys, permit=self._gate.permit, notice=self._growth.notice)
         self.reader = LedgerReader(database, base)
         self.checkpoints = Checkpoints(
@@ -72,15 +80,17 @@ class LedgerRuntime:
         return _OK if self.keys.ready else ErrorCode.LEDGER_KEY_UNAVAILABLE.name
 
     async def start(self) -> None:
-        """Have the witness vouch for the database, then get a delegated key.
+        """Have the witness vouch for the database, get a delegated key, and announce the witness's.
 
-        Raises what `Checkpoints.admit` and `ProcessKeys.renew` raise; may be called again.
+        Raises what `Checkpoints.admit`, `ProcessKeys.renew` and `Announcements.announce` raise; may
+        be called again.
         """
         if await self._database.revision() != HEAD:
             raise SubgraphError(ErrorCode.DATABASE_NOT_MIGRATED)
         await self.checkpoints.admit()
         if not self.keys.ready:
             await self.keys.renew()
+        await self.announcements.announce(self._announced)
 
     async def run(self, started: Started) -> None:
         """Start, call `started` once, then renew keys and sign checkpoints; for ever.
@@ -100,7 +110,8 @@ class LedgerRuntime:
         return await self._root.signer()
 
     async def close(self) -> None:
-        """Give back the root's signer and the witness's connections."""
+        """Give back the root's signer, the witness's connections and the signing thread."""
+        self.keys.close()
         await self._root.close()
         if self._witness is not None:
             await self._witness.close()
@@ -123,16 +134,26 @@ class LedgerRuntime:
         return True
 
 
-def _witness(settings: Settings) -> WitnessClient | None:
+def _verifiers(settings: Settings) -> tuple[Verifier, ...]:
+    if settings.witness is None:
+        return ()
+    assert settings.witness_verifiers_file is not None
+    file = Path(settings.witness_verifiers_file)
+    try:
+        return read_verifiers(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"IG_WITNESS_VERIFIERS_FILE: {error.strerror}"
+        raise SubgraphError(ErrorCode.SETTINGS_INVALID, message) from None
+
+
+def _witness(settings: Settings, verifiers: Sequence[Verifier]) -> WitnessClient | None:
     if settings.witness is None:
         if settings.witness_url is None:
             _log.warning("no witness: a restored backup of the ledger would go unnoticed")
         return None
-    assert settings.witness_verifiers_file is not None
-    file = Path(settings.witness_verifiers_file)
-    try:
-        verifiers = read_verifiers(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        message = f"IG_WITNESS_VERIFIERS_FILE: {error.strerror}"
-        raise SubgraphError(ErrorCode.SETTINGS_INVALID, message) from None
     return WitnessClient(settings.witness, verifiers)
+
+
+def _witness_key(verifier: Verifier) -> AnnouncedKey:
+    pem = verifier.pem if isinstance(verifier, CosignatureVerifier) else verifier.key.pem
+    return AnnouncedKey(KeyPurpose.WITNESS, pem, {"verifierKey": verifier_key(verifier)})

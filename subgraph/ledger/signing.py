@@ -6,21 +6,17 @@ deployment log, signed by the root, that names it and the time in which it may s
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from subgraph.db.service import Database
-from subgraph.errors import ErrorCode, JSONValue, SubgraphError
-from subgraph.kms.contract import Sign
+from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.kms.public_key import P256PublicKey
-from subgraph.ledger import canonical, store
-from subgraph.ledger.dsse import pae
-from subgraph.ledger.entry import PAYLOAD_TYPE, Entry
+from subgraph.ledger import store
+from subgraph.ledger.entry import write_time
 from subgraph.ledger.faultpoints import FaultPoint, FaultPoints, no_faults
 from subgraph.ledger.model import (
     DEPLOYMENT,
@@ -32,12 +28,12 @@ from subgraph.ledger.model import (
 )
 from subgraph.ledger.processkey import ProcessKey
 from subgraph.ledger.reading import LedgerReader
-from subgraph.ledger.recording import Batch, WrittenEntry, record
+from subgraph.ledger.recording import record
 from subgraph.ledger.root import RootKey
+from subgraph.ledger.rootentry import AnnouncedKey, Statement, root_batch, signed_by_root
 
 _log = logging.getLogger(__name__)
 
-_ACTOR = "deployment"
 _SKEW = timedelta(minutes=5)
 _RENEW_AT = 0.75
 """The share of its lifetime after which a key is replaced."""
@@ -53,12 +49,6 @@ def utc_now() -> datetime:
 
 def always() -> None:
     """Permit every append."""
-
-
-@dataclass(frozen=True, slots=True)
-class _SignedEntry:
-    entry: WrittenEntry
-    signature: bytes
 
 
 class ProcessKeys:
@@ -115,34 +105,26 @@ class ProcessKeys:
         public = P256PublicKey.of(private.public_key())
         now = self._clock()
         key = ProcessKey(public.key_id, now - _SKEW, now + self._lifetime, private, self._second)
-        announcement = await self._by_root(
-            root,
-            EventType.KEY_ANNOUNCED,
-            {
-                "keyId": root.key_id,
-                "publicKeyPem": root.public_key_pem,
-                "purpose": KeyPurpose.ROOT.value,
-            },
-            now,
-            event_id=uuid5(NAMESPACE_URL, f"{self._origin}#root-{root.key_id}"),
-        )
-        delegation = await self._by_root(
-            root,
+        announced_root = AnnouncedKey(KeyPurpose.ROOT, root.public_key_pem)
+        delegating = Statement(
             EventType.KEY_DELEGATED,
             {
                 "keyId": key.key_id,
                 "publicKeyPem": public.pem,
-                "notBefore": _text(key.not_before),
-                "notAfter": _text(key.not_after),
+                "notBefore": write_time(key.not_before),
+                "notAfter": write_time(key.not_after),
                 "delegatedBy": root.key_id,
             },
-            now,
         )
+        signed = [
+            await signed_by_root(root, self._origin, now, said)
+            for said in (announced_root.statement(self._origin), delegating)
+        ]
         await self._faults(FaultPoint.DELEGATION_SIGNED)
         self._permit()
         async with self._database.transaction(DEPLOYMENT) as transaction:
             announced, delegated = await record(
-                transaction, self._batch([announcement, delegation]), self._faults
+                transaction, root_batch(self._origin, signed), self._faults
             )
             for published in (
                 VerificationKey(
@@ -183,21 +165,25 @@ class ProcessKeys:
         root = await self._root.signer()
         now = self._clock()
         origin = log_origin(self._base, tenant)
-        revocation = await self._by_root(
-            root,
+        revoking = Statement(
             EventType.KEY_REVOKED,
             {"keyId": key_id, "origin": origin, "fromIndex": from_index, "reason": reason},
-            now,
             actor=by,
         )
+        signed = [await signed_by_root(root, self._origin, now, revoking)]
         self._permit()
         async with self._database.transaction(DEPLOYMENT) as transaction:
-            (receipt,) = await record(transaction, self._batch([revocation]), self._faults)
+            (receipt,) = await record(transaction, root_batch(self._origin, signed), self._faults)
             index = from_index if tenant is None else None
             await store.revoke_key(transaction, DEPLOYMENT, key_id, now, index)
         if self._key is not None and self._key.key_id == key_id:
             self._key = None
         return receipt
+
+    def close(self) -> None:
+        """End the thread that signs beside the others; nothing is signed from then on."""
+        self._key = None
+        self._second.shutdown()
 
     async def keep(self, interval: float) -> None:
         """Renew before the key expires, after the clock jumped and after a revocation; for ever.
@@ -228,47 +214,3 @@ class ProcessKeys:
     def _valid(self, at: datetime) -> ProcessKey | None:
         key = self._key
         return key if key is not None and key.not_before <= at < key.not_after else None
-
-    async def _by_root(
-        self,
-        root: Sign,
-        kind: EventType,
-        payload: dict[str, JSONValue],
-        at: datetime,
-        *,
-        actor: str = _ACTOR,
-        event_id: UUID | None = None,
-    ) -> _SignedEntry:
-        entry = Entry(
-            origin=self._origin,
-            event_id=event_id or uuid4(),
-            tenant=None,
-            type=kind.value,
-            at=at,
-            actor=actor,
-            key_id=root.key_id,
-            payload=payload,
-        )
-        encoded = entry.encode()
-        signature = await root.sign(pae(PAYLOAD_TYPE, encoded))
-        written = WrittenEntry(
-            entry.event_id,
-            entry.type,
-            entry.actor,
-            canonical.encode(payload, within=1),
-            encoded,
-            repeatable=event_id is not None,
-        )
-        return _SignedEntry(written, signature)
-
-    def _batch(self, signed: Sequence[_SignedEntry]) -> Batch:
-        return Batch(
-            self._origin,
-            None,
-            [item.entry for item in signed],
-            lambda places: [signed[place].signature for place in places],
-        )
-
-
-def _text(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,6 +1,7 @@
 """Records and exports the metrics that `instruments` names."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -12,8 +13,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from subgraph.errors import ErrorCode
-from subgraph.telemetry import instruments
+from subgraph.telemetry import instruments, keys
 from subgraph.telemetry.instruments import Instrument
+from subgraph.telemetry.keys import KeyNumbers
 from subgraph.telemetry.labels import OperationLabels
 from subgraph.telemetry.runtime import GENERATIONS, GcObserver
 
@@ -57,6 +59,8 @@ class Metrics:
         self._statements = _histogram(meter, instruments.OPERATION_STATEMENTS)
         self._lag = _histogram(meter, instruments.LOOP_LAG)
         self._pause = _histogram(meter, instruments.GC_PAUSE)
+        self._decrypt = _histogram(meter, instruments.DECRYPT_DURATION)
+        self._keys: KeyNumbers | None = None
         self._generations = [{"generation": str(number)} for number in range(GENERATIONS)]
         for instrument, read in self._observed():
             _observe(meter, instrument, read)
@@ -79,6 +83,12 @@ class Metrics:
     def observe_pool(self, name: str, use: PoolUse) -> None:
         """Report the pool `name` from now on."""
         self._pools[name] = use
+
+    def observe_keys(self, numbers: KeyNumbers) -> None:
+        """Report these numbers, and the latencies that they are told of, from now on."""
+        self._keys = numbers
+        labels = {name: {"key": name} for name in ("hot", "cold")}
+        numbers.latency = lambda seconds, name: self._decrypt.record(seconds, labels[name])
 
     def record_lag(self, seconds: float) -> None:
         """Count one sample of the event loop, and the long garbage collections since the last."""
@@ -113,6 +123,11 @@ class Metrics:
             lambda: map(Observation, self.gc.collections, self._generations),
         )
         yield instruments.GC_TIME, lambda: map(Observation, self.gc.seconds, self._generations)
+        for instrument, read in keys.observed():
+            yield instrument, partial(self._key_numbers, read)
+
+    def _key_numbers(self, read: keys.Read) -> Iterable[Observation]:
+        return [] if self._keys is None else read(self._keys)
 
     def _pool_use(self, position: int) -> Iterable[Observation]:
         return [Observation(use()[position], {"pool": name}) for name, use in self._pools.items()]

@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from subgraph.settings import Settings
 from subgraph.telemetry import export
+from subgraph.telemetry.keys import KeyNumbers
 from subgraph.telemetry.labels import client_label, operation_label
 from subgraph.telemetry.metrics import Metrics, PoolUse, known_code, outcome_of
 from subgraph.telemetry.request import Headers, caller_trace, trace_id
@@ -120,6 +121,10 @@ class Telemetry:
     def observe_pool(self, name: str, use: PoolUse) -> None:
         """Report a database pool; `use` answers its (open, idle) connections without waiting."""
         self._metrics.observe_pool(name, use)
+
+    def observe_keys(self, numbers: KeyNumbers) -> None:
+        """Report what a process counts of customer-managed keys."""
+        self._metrics.observe_keys(numbers)
 
     async def watch_event_loop(self) -> None:
         """Sample the lag of the running event loop until cancelled."""

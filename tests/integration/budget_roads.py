@@ -1,16 +1,11 @@
 """The ways to the fields of privacy budgets; see `roads`."""
 
-from collections.abc import Mapping, Sequence
+from tests.integration.templates import DATASET, ENTITY, TENANT
 
-DATASET = '{ tenant(id: "$tenant") { dataset(id: "$dataset") { %s } } }'
-BUDGET = '{ tenant(id: "$tenant") { privacyBudget { %s } } }'
-BUDGETS = '{ tenant(id: "$tenant") { privacyBudgets { %s } } }'
-ENTITY = '{ _entities(representations: [{ __typename: "%s", id: "%s" }]) { ... on %s { %%s } } }'
+BUDGET = TENANT % "privacyBudget { %s }"
+BUDGETS = TENANT % "privacyBudgets { %s }"
 OVERRIDE = '{ budgetOverride(id: "$override") { %s } }'
-ESTIMATE = (
-    '{ dpEstimate(document: "{ tenant(id: \\"$tenant\\") { dataset(id: \\"$dataset\\")'
-    ' { dp { count { value } } } } }") { %s } }'
-)
+ESTIMATE = '{ dpEstimate(document: "{ caller { subject } }") { %s } }'
 _POLICY = '(tenantId: "$tenant", input: { epsilonLimit: "1000" })'
 _OVERRIDE = (
     '(tenantId: "$tenant", idempotencyKey: "$key", input: { epsilon: "1", warrant: {'
@@ -28,19 +23,19 @@ _MUTATIONS = {
     "publishDatasetVersion": _PUBLISH,
 }
 
-ROADS: Mapping[str, Sequence[str]] = {
-    "BudgetPolicy": ['{ tenant(id: "$tenant") { budgetPolicy { %s } } }'],
+BUDGET_ROADS: dict[str, list[str]] = {
+    "BudgetPolicy": [TENANT % "budgetPolicy { %s }"],
     "PrivacyBudget": [
         BUDGET,
         BUDGETS % "nodes { %s }",
         BUDGETS % "edges { node { %s } }",
-        ENTITY % ("PrivacyBudget", "$budget", "PrivacyBudget"),
+        ENTITY % ("PrivacyBudget", "id", "$budget", "PrivacyBudget"),
     ],
     "PrivacyBudgetConnection": [BUDGETS],
     "PrivacyBudgetEdge": [BUDGETS % "edges { %s }"],
     "DpSpend": [
         BUDGET % "spends { nodes { %s } }",
-        ENTITY % ("DpSpend", "$spend", "DpSpend"),
+        ENTITY % ("DpSpend", "id", "$spend", "DpSpend"),
         DATASET % "dp { count { spend { %s } } }",
     ],
     "DpSpendConnection": [BUDGET % "spends { %s }"],
@@ -48,12 +43,15 @@ ROADS: Mapping[str, Sequence[str]] = {
     "BudgetOverride": [
         OVERRIDE,
         BUDGET % "overrides { nodes { %s } }",
-        ENTITY % ("BudgetOverride", "$override", "BudgetOverride"),
+        ENTITY % ("BudgetOverride", "id", "$override", "BudgetOverride"),
     ],
     "BudgetOverrideConnection": [BUDGET % "overrides { %s }"],
     "BudgetOverrideEdge": [BUDGET % "overrides { edges { %s } }"],
     "Warrant": [OVERRIDE % "warrant { %s }"],
-    "DpQueries": [DATASET % "dp { %s }", ENTITY % ("Dataset", "$dataset", "Dataset") % "dp { %s }"],
+    "DpQueries": [
+        DATASET % "dp { %s }",
+        ENTITY % ("Dataset", "id", "$dataset", "Dataset") % "dp { %s }",
+    ],
     "DpNumber": [DATASET % "dp { count { %s } }"],
     "DpHistogram": [DATASET % 'dp { histogram(column: "age", bins: [0, 120]) { %s } }'],
     "DpCell": [DATASET % 'dp { histogram(column: "age", bins: [0, 120]) { cells { %s } } }'],
@@ -64,7 +62,7 @@ ROADS: Mapping[str, Sequence[str]] = {
         for name, arguments in _MUTATIONS.items()
     },
 }
-ARGUMENTS: Mapping[str, str] = {
+BUDGET_ARGUMENTS = {
     "Query.budgetOverride": '(id: "$override")',
     "DpQueries.sum": '(column: "age")',
     "DpQueries.mean": '(column: "age")',

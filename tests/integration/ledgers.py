@@ -33,8 +33,14 @@ OF_DEPLOYMENT = (
 KEYS = (
     "query($ids: [String!], $purpose: KeyPurpose, $first: Int! = 50, $after: String)"
     " { verificationKeys(keyIds: $ids, purpose: $purpose, first: $first, after: $after)"
-    " { nodes { keyId publicKeyPem origin purpose validFrom revokedAt }"
+    " { nodes { keyId algorithm publicKeyPem origin purpose validFrom revokedAt }"
     " pageInfo { hasNextPage endCursor } } }"
+)
+
+DATASETS = 52
+
+ENTITIES = (
+    "query($of: [_Any!]!) { _entities(representations: $of) { ... on LedgerEvent { id type } } }"
 )
 
 
@@ -128,3 +134,10 @@ def codes(answer: dict[str, Any]) -> list[str]:
 
 def opened(note: str, origin: str, root: PublicKey) -> Checkpoint:
     return open_note(note, [EcdsaNoteVerifier(origin, root)]).checkpoint
+
+
+async def reported(api: Api) -> float:
+    """How many statements operations have taken, which leaves out what runs beside them."""
+    page = (await api.client.get("/metrics")).text
+    found = re.search(r"^graphql_operation_statements_sum(?:\{.*\})? (\S+)$", page, re.MULTILINE)
+    return float(found[1]) if found else 0.0

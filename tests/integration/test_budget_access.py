@@ -8,20 +8,23 @@ from graphql import get_named_type, is_composite_type
 
 from subgraph.db.embedded import EmbeddedServer
 from tests.conftest import Api
-from tests.integration.budget_roads import ARGUMENTS, ROADS
+from tests.integration.budget_roads import BUDGET_ARGUMENTS, BUDGET_ROADS
 from tests.integration.datasets import DIGEST
+from tests.integration.questions import AUTHENTICATED, SERVED, asked
 from tests.integration.releases import Spender, codes, spender
-from tests.integration.roads import AUTHENTICATED, SERVED, asked
 
 
 def _questions() -> Iterator[tuple[str, str]]:
-    for name, roads in ROADS.items():
+    for name, roads in BUDGET_ROADS.items():
         type_: Any = SERVED.type_map[name]
         for field_name, field in type_.fields.items():
             coordinate = f"{name}.{field_name}"
             below = " { __typename }" if is_composite_type(get_named_type(field.type)) else ""
             for road in roads:
-                yield coordinate, road % f"{field_name}{ARGUMENTS.get(coordinate, '')}{below}"
+                yield (
+                    coordinate,
+                    road % f"{field_name}{BUDGET_ARGUMENTS.get(coordinate, '')}{below}",
+                )
 
 
 QUESTIONS = list(_questions())

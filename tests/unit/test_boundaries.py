@@ -18,6 +18,7 @@ PRIVATE = {"_pool", "_fetch"}
 OPERATORS = {
     "subgraph/budgets/sweeper.py",
     "subgraph/cli/stack.py",
+    "subgraph/keys/jobs/maintenance.py",
     "subgraph/ledger/checkpoints.py",
     "subgraph/ledger/fsck.py",
     "subgraph/tenants/demo.py",

@@ -43,15 +43,16 @@ async def recording(server: EmbeddedServer) -> AsyncIterator[Recorder]:
     url = server.url(Role.SERVICE)
     database = Database.for_service(url, Settings(database_url=url))
     await database.open()
+    root = RootKey.of(KeyFileSigner(ec.generate_private_key(ec.SECP256R1())))
+    keys = ProcessKeys(database, root, BASE, lifetime=timedelta(hours=24))
     try:
-        root = RootKey.of(KeyFileSigner(ec.generate_private_key(ec.SECP256R1())))
-        keys = ProcessKeys(database, root, BASE, lifetime=timedelta(hours=24))
         await keys.renew()
         ledger = Ledger(BASE, keys)
         reader = LedgerReader(database, BASE)
         checkpoints = Checkpoints(database, ledger, reader, root)
         yield Recorder(server, database, ledger, reader, checkpoints)
     finally:
+        keys.close()
         await database.close()
 
 

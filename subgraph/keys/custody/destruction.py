@@ -22,7 +22,6 @@ from subgraph.ledger.subjects import append_about
 
 KIND = "keyDestruction"
 _LONGEST_REASON = 500
-_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)

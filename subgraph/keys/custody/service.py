@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -20,6 +20,7 @@ from subgraph.keys.custody.model import (
     KeyVersionState,
     StoredDataKey,
 )
+from subgraph.keys.custody.ownership import check_owner
 from subgraph.keys.custody.wrapping import Wrappers
 from subgraph.kms.contract import KeyDescription, KeyProvider, WrapContext
 from subgraph.kms.faults import KeyFault, KeyProviderError
@@ -30,6 +31,18 @@ from subgraph.ledger.subjects import append_about
 DATA_KEY_BYTES = 32
 _LONGEST_REASON = 500
 _ATTEMPTS = 5
+_ATTACH = "attachKey"
+
+
+@dataclass(frozen=True, slots=True)
+class _Attachment:
+    provider: KeyProvider
+    key_uri: str
+    idempotency_key: str
+
+    @property
+    def digest(self) -> bytes:
+        return idempotency.digest({"provider": self.provider.value, "keyUri": self.key_uri})
 
 
 class KeyCustody:
@@ -50,7 +63,7 @@ class KeyCustody:
         self._ledger = ledger
         self._wrappers = wrappers
         self._turned = turned
-        self._making: dict[tuple[str, str], asyncio.Lock] = {}
+        self._making: dict[tuple[str, str], asyncio.Task[StoredDataKey | None]] = {}
 
     async def attach(
         self, tenant: str, provider: KeyProvider, key_uri: str, *, idempotency_key: str, by: str
@@ -58,37 +71,28 @@ class KeyCustody:
         """Take a key as the tenant's, once it has wrapped and a fresh client has unwrapped.
 
         Attaching the key that is attached changes nothing. Another key takes the place of the one
-        before: new data keys are wrapped by it, older ones once they are rewrapped. Raises
-        `KeyProviderError` for what the provider says, `IDEMPOTENCY_CONFLICT`.
+        before: new data keys are wrapped by it, older ones once they are rewrapped. A repeat
+        changes nothing, however late it comes.
+
+        Raises `KeyProviderError` for what the provider says, `INVALID_INPUT` for a key that bears
+        another name than the tenant's, `UNKNOWN_OBJECT` for a tenant that is not registered,
+        `IDEMPOTENCY_CONFLICT`, `BAD_USER_INPUT`.
         """
-        asked = idempotency.digest({"provider": provider.value, "keyUri": key_uri})
-        standing = (await store.keys(self._database, [tenant])).get(tenant)
-        if standing is not None and _is(standing, provider, key_uri):
-            async with self._database.transaction(tenant) as transaction:
-                await idempotency.claim(
-                    transaction,
-                    tenant,
-                    "attachKey",
-                    idempotency_key,
-                    request_digest=asked,
-                    result=standing.key_id,
-                )
+        check_owner(tenant, provider, key_uri)
+        idempotency.check_key(idempotency_key)
+        request = _Attachment(provider, key_uri, idempotency_key)
+        standing = await self._attached(tenant, request)
+        if standing is not None:
             return standing
         described = await self.prove(tenant, provider, key_uri, create=True)
         async with self._database.transaction(tenant) as transaction:
             fresh = _new_key(tenant, provider, key_uri)
-            await idempotency.claim(
-                transaction,
-                tenant,
-                "attachKey",
-                idempotency_key,
-                request_digest=asked,
-                result=fresh.key_id,
-            )
             first = await store.insert_key(transaction, tenant, fresh)
             before = await store.lock_key(transaction, tenant)
             assert before is not None
-            if not first and _is(before, provider, key_uri):
+            # A repeat that arrives late does not bring back a key that was replaced since.
+            repeated = not (await _enter(transaction, tenant, request, before.key_id)).fresh
+            if not first and (repeated or _is(before, provider, key_uri)):
                 return before
             key = before if first else replace(before, provider=provider, key_uri=key_uri)
             if not first:
@@ -169,15 +173,15 @@ class KeyCustody:
     async def unwrap(self, tenant: str, data_key_id: UUID) -> bytes:
         """The data key, from its provider. Raises `KeyProviderError`.
 
-        KEY_DISABLED while the tenant's key is suspended, KEY_NOT_FOUND for a data key that the
-        tenant does not have.
+        KEY_DISABLED while the tenant's key is suspended. CONFIG for a data key that the tenant does
+        not have, or that was destroyed: that says nothing against the tenant's other data keys.
         """
         stored = await store.data_key(self._database, tenant, data_key_id)
         owner = (await store.keys(self._database, [tenant])).get(tenant)
         if stored is None or owner is None:
-            raise KeyProviderError(KeyFault.KEY_NOT_FOUND, "there is no such data key")
-        if owner.state is KeyState.SUSPENDED:
-            raise KeyProviderError(KeyFault.KEY_DISABLED, "the key is suspended")
+            message = "the data key was destroyed, and with it what it had encrypted"
+            raise KeyProviderError(KeyFault.CONFIG, message)
+        _refuse_suspended(owner)
         return await self._wrappers.unwrap(stored.provider, stored.wrapped_key, stored.context)
 
     async def probe(self, tenant: str) -> None:
@@ -194,18 +198,28 @@ class KeyCustody:
 
         Raises `KeyProviderError`, and `KEY_NOT_FOUND` for a tenant without a key.
         """
+        name = (tenant, object_type)
         for _ in range(_ATTEMPTS):
             found = await store.active_data_key(self._database, tenant, object_type)
             if found is not None:
                 return found
-            # Of this process only one asks the provider; of several processes the first one wins.
-            lock = self._making.setdefault((tenant, object_type), asyncio.Lock())
-            async with lock:
-                found = await store.active_data_key(self._database, tenant, object_type)
-                if found is None:
-                    await self.new_generation(tenant, object_type, after=0, by=by)
-            self._making.pop((tenant, object_type), None)
-        raise SubgraphError(ErrorCode.KEY_UNAVAILABLE, "the key is being replaced; try again")
+            # Of this process only one asks the provider, and all share what it answers; of
+            # several processes the first one wins.
+            making = self._making.get(name)
+            if making is None:
+                making = asyncio.create_task(
+                    self.new_generation(tenant, object_type, after=0, by=by)
+                )
+                self._making[name] = making
+                making.add_done_callback(lambda task: self._made(name, task))
+            await asyncio.shield(making)
+        raise KeyProviderError(KeyFault.UNAVAILABLE, "the key is being replaced; try again")
+
+    def _made(self, name: tuple[str, str], task: asyncio.Task[StoredDataKey | None]) -> None:
+        del self._making[name]
+        if not task.cancelled():
+            # Those who waited may all have gone; then nobody else looks at its failure.
+            task.exception()
 
     async def new_generation(
         self, tenant: str, object_type: str, *, after: int, by: str
@@ -218,8 +232,7 @@ class KeyCustody:
         owner = (await store.keys(self._database, [tenant])).get(tenant)
         if owner is None:
             raise SubgraphError(ErrorCode.KEY_NOT_FOUND, "the tenant has attached no key")
-        if owner.state is KeyState.SUSPENDED:
-            raise KeyProviderError(KeyFault.KEY_DISABLED, "the key is suspended")
+        _refuse_suspended(owner)
         data_key_id = uuid4()
         wrapped = await self._wrappers.wrap_proven(
             owner.provider,
@@ -230,6 +243,7 @@ class KeyCustody:
         described = await self._described(owner, wrapped.provider_version)
         async with self._database.transaction(tenant) as transaction:
             key = await self._locked(transaction, tenant)
+            _refuse_suspended(key)
             if not _is(key, owner.provider, owner.key_uri):
                 return None
             version = await store.active_version(transaction, tenant)
@@ -254,6 +268,22 @@ class KeyCustody:
             event = events.data_key(EventType.DATA_KEY_CREATED, made, by=by)
             await append_about(transaction, self._ledger, event, key.key_id, version.version_id)
         return made
+
+    async def _attached(self, tenant: str, request: _Attachment) -> CustomerKey | None:
+        """The key as it stands, when nothing is left to do for the request."""
+        async with self._database.transaction(tenant) as transaction:
+            if not await store.registered(transaction, tenant):
+                raise SubgraphError(ErrorCode.UNKNOWN_OBJECT, "there is no such tenant")
+            standing = await store.lock_key(transaction, tenant)
+            key = request.idempotency_key
+            repeated = await idempotency.find(transaction, tenant, _ATTACH, key)
+            if repeated is not None:
+                idempotency.same(repeated, request.digest)
+                return standing
+            if standing is None or not _is(standing, request.provider, request.key_uri):
+                return None
+            await _enter(transaction, tenant, request, standing.key_id)
+        return standing
 
     async def _described(self, owner: CustomerKey, provider_version: str) -> KeyDescription | None:
         """What the provider says of a version that is not entered yet: it was rotated there."""
@@ -290,6 +320,25 @@ class KeyCustody:
         if key is None:
             raise SubgraphError(ErrorCode.KEY_NOT_FOUND, "the tenant has attached no key")
         return key
+
+
+async def _enter(
+    transaction: Transaction, tenant: str, request: _Attachment, key_id: UUID
+) -> idempotency.Claim:
+    claim = await idempotency.enter(
+        transaction,
+        tenant,
+        _ATTACH,
+        request.idempotency_key,
+        request_digest=request.digest,
+        result=key_id,
+    )
+    return idempotency.same(claim, request.digest)
+
+
+def _refuse_suspended(key: CustomerKey) -> None:
+    if key.state is KeyState.SUSPENDED:
+        raise KeyProviderError(KeyFault.KEY_DISABLED, "the key is suspended")
 
 
 def _new_key(tenant: str, provider: KeyProvider, key_uri: str) -> CustomerKey:

@@ -127,6 +127,12 @@ async def newest_data_key(database: Database, tenant: str) -> StoredDataKey | No
     return _data_key(rows[0]) if rows else None
 
 
+async def registered(transaction: Transaction, tenant: str) -> bool:
+    """Whether there is such a tenant."""
+    row = await transaction.row("SELECT FROM tenant WHERE tenant_id = $1", tenant)
+    return row is not None
+
+
 async def lock_key(transaction: Transaction, tenant: str) -> CustomerKey | None:
     """The tenant's key, held against other changes of it until the transaction ends."""
     row = await transaction.row(
@@ -169,8 +175,15 @@ async def set_state(transaction: Transaction, tenant: str, state: KeyState) -> N
 
 
 async def forget_verdict(transaction: Transaction, tenant: str) -> None:
-    """Have the key probed anew: what was found before says nothing about it any more."""
-    await transaction.run("UPDATE key_verdict SET checked_at = NULL WHERE tenant_id = $1", tenant)
+    """Have the key probed anew: what was found before says nothing about it any more.
+
+    Nor does what a probe finds that is under way: it loses its lease.
+    """
+    await transaction.run(
+        "UPDATE key_verdict SET checked_at = NULL, holder = NULL, lease_until = NULL"
+        " WHERE tenant_id = $1",
+        tenant,
+    )
 
 
 async def schedule_rotation(transaction: Transaction, tenant: str, days: int | None) -> None:
@@ -382,15 +395,18 @@ async def destroy_data_keys(transaction: Transaction, tenant: str, number: int) 
     return int(tag.split()[-1])
 
 
-async def share_active(transaction: Transaction, tenant: str, data_key_id: UUID) -> bool:
-    """Hold a data key as the active one until the transaction ends; False if it is not."""
+async def share_active(transaction: Transaction, tenant: str, data_key_id: UUID) -> KeyState | None:
+    """Hold a data key as the active one until the transaction ends; None if it is not.
+
+    Answers whether the tenant's key may be used.
+    """
     row = await transaction.row(
-        "SELECT FROM data_key WHERE tenant_id = $1 AND data_key_id = $2 AND state = 'ACTIVE'"
-        " FOR SHARE",
+        "SELECT k.state FROM data_key d JOIN tenant_cmk k ON k.tenant_id = d.tenant_id"
+        " WHERE d.tenant_id = $1 AND d.data_key_id = $2 AND d.state = 'ACTIVE' FOR SHARE OF d",
         tenant,
         data_key_id,
     )
-    return row is not None
+    return KeyState(row["state"]) if row else None
 
 
 async def count(

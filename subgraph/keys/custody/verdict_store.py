@@ -7,6 +7,7 @@ from uuid import UUID
 from subgraph.db.binding import tenant_read_many
 from subgraph.db.service import Database
 from subgraph.keys.custody import events, store
+from subgraph.keys.custody.model import KeyState
 from subgraph.keys.verdicts import Verdict
 from subgraph.kms.faults import KeyFault
 from subgraph.ledger.model import EventType
@@ -16,11 +17,11 @@ from subgraph.ledger.subjects import append_about
 _ACTOR = "deployment"
 
 _VERDICTS = tenant_read_many(
-    "SELECT v.tenant_id, v.fault, k.state = 'SUSPENDED' AS suspended,"
+    "SELECT k.tenant_id, v.fault, k.state = 'SUSPENDED' AS suspended,"
     " extract(epoch FROM clock_timestamp() - v.checked_at)::float8 AS age,"
     " CASE WHEN v.lease_until > clock_timestamp() THEN v.holder END AS holder"
-    " FROM key_verdict v JOIN tenant_cmk k ON k.tenant_id = v.tenant_id"
-    " WHERE v.tenant_id = bound.tenant",
+    " FROM tenant_cmk k LEFT JOIN key_verdict v ON v.tenant_id = k.tenant_id"
+    " WHERE k.tenant_id = bound.tenant",
     key_type="text",
 )
 
@@ -73,8 +74,13 @@ class SharedVerdicts:
     async def record(
         self, tenant: str, holder: UUID, fault: KeyFault | None, took_seconds: float
     ) -> bool:
-        """See `VerdictStore.record`."""
+        """See `VerdictStore.record`; nothing is recorded of a key that its owner suspended here."""
+        found = None if fault is None else fault.name
         async with self._database.transaction(tenant) as transaction:
+            # Before the verdict, as those do who suspend: in another order they would deadlock.
+            key = await store.lock_key(transaction, tenant)
+            if key is None or key.state is KeyState.SUSPENDED:
+                return False
             row = await transaction.row(
                 "WITH before AS (SELECT fault FROM key_verdict WHERE tenant_id = $1 FOR UPDATE)"
                 " UPDATE key_verdict v SET fault = $3,"
@@ -85,16 +91,14 @@ class SharedVerdicts:
                 " RETURNING before.fault AS before",
                 tenant,
                 holder,
-                None if fault is None else fault.name,
+                found,
                 took_seconds,
             )
             if row is None:
                 return False
-            if row["before"] != (None if fault is None else fault.name):
-                key = await store.lock_key(transaction, tenant)
-                assert key is not None
+            if row["before"] != found:
                 kind = EventType.KEY_RESTORED if fault is None else EventType.KEY_REFUSED
-                said = {} if fault is None else {"fault": fault.name}
+                said = {} if found is None else {"fault": found}
                 event = events.about_key(kind, key, by=_ACTOR, **said)
                 await append_about(transaction, self._ledger, event, key.key_id)
         return True

@@ -79,14 +79,18 @@ class Wrappers:
         """The open key, for as long as the block runs; see `Opener`."""
         name = (provider, key_uri, tenant)
         entry = self._open.get(name)
-        if entry is None:
+        if entry is None or create:
+            # To create is to open: what is open already may have lost its key since.
             opened = await self._opener(provider, key_uri, tenant, create=create)
             entry = self._open.setdefault(name, _Open(opened))
-            if entry.wrapper is not opened:
-                await opened.close()
+        else:
+            opened = entry.wrapper
         self._open.move_to_end(name)
+        # From here on nobody closes it, whatever is waited for.
         entry.users += 1
         try:
+            if entry.wrapper is not opened:
+                await opened.close()
             yield entry.wrapper
         finally:
             entry.users -= 1
@@ -96,6 +100,7 @@ class Wrappers:
         surplus = len(self._open) - self._most
         if surplus <= 0:
             return
-        unused = [name for name, entry in self._open.items() if entry.users == 0]
-        for name in unused[:surplus]:
-            await self._open.pop(name).wrapper.close()
+        unused = [name for name, entry in self._open.items() if entry.users == 0][:surplus]
+        # All leave the table before the first is waited for: nobody finds one that is closing.
+        for entry in [self._open.pop(name) for name in unused]:
+            await entry.wrapper.close()

@@ -29,6 +29,7 @@ class Rewrapping:
         wrappers: Wrappers,
         following: Following,
         fence: Fence,
+        *,
         faults: JobFaultPoints,
     ) -> None:
         self._database = database
@@ -71,7 +72,8 @@ class Rewrapping:
         await self._faults(JobFaultPoint.KEY_WRAPPED)
         if wrapped.provider_version != active.provider_version:
             # The provider rotated the key again: the next slice wraps under that version.
-            return await self._following.follow(job)
+            await self._following.follow(job)
+            return
         async with self._database.transaction(tenant) as transaction:
             held = await self._fence.go_on(transaction, job)
             moved = await store.rewrap(

@@ -64,7 +64,9 @@ class JobRunner:
         self._fence = Fence(ledger, enqueue, faults)
         following = Following(database, custody, wrappers, self._fence, faults)
         self._starting = Starting(database, custody, following, self._fence, faults)
-        self._rewrapping = Rewrapping(database, custody, wrappers, following, self._fence, faults)
+        self._rewrapping = Rewrapping(
+            database, custody, wrappers, following, self._fence, faults=faults
+        )
         self._reencryption = Reencryption(
             database, custody, cipher, self._fence, faults, slice_seconds=pace.slice_seconds
         )
@@ -102,7 +104,7 @@ class JobRunner:
 
     async def _block(self, job: KeyJob, error: KeyProviderError) -> None:
         pace = self._pace
-        seconds = pace.retry_seconds if error.retryable else pace.blocked_seconds
+        seconds = pace.retry_seconds if error.fault.retryable else pace.blocked_seconds
         async with self._database.transaction(job.tenant_id) as transaction:
             try:
                 held = await self._fence.hold(transaction, job)

@@ -268,6 +268,54 @@ async def sample(
     )
 
 
+async def stalled(transaction: Transaction, *, seconds: float, limit: int) -> list[KeyJob]:
+    """Jobs of any tenant that should go on and have not moved for so long, oldest first.
+
+    The transaction is the system role's.
+    """
+    rows = await transaction.rows(
+        f"SELECT {_JOB} FROM key_job WHERE state IN ('PLANNED', 'RUNNING', 'VERIFYING', 'BLOCKED')"
+        " AND updated_at < now() - make_interval(secs => $1) ORDER BY updated_at LIMIT $2",
+        seconds,
+        limit,
+    )
+    return [_job(row) for row in rows]
+
+
+async def rotations_due(transaction: Transaction, *, limit: int) -> list[tuple[str, str]]:
+    """Tenants whose scheduled rotation is due, and a name for this one on this day.
+
+    Those with a job in flight are left out. The transaction is the system role's.
+    """
+    rows = await transaction.rows(
+        "SELECT k.tenant_id,"
+        " extract(epoch FROM k.last_rotated_at)::bigint || ' ' || current_date AS name"
+        " FROM tenant_cmk k WHERE k.state = 'ACTIVE'"
+        " AND k.last_rotated_at + make_interval(days => k.rotate_every_days) <= now()"
+        " AND NOT EXISTS (SELECT FROM key_job j WHERE j.tenant_id = k.tenant_id"
+        "  AND j.state NOT IN ('DONE', 'CANCELLED'))"
+        " ORDER BY k.last_rotated_at LIMIT $1",
+        limit,
+    )
+    return [(row["tenant_id"], row["name"]) for row in rows]
+
+
+async def tenants_with_keys(transaction: Transaction, *, after: str, limit: int) -> list[str]:
+    """Tenants behind `after`, by id, whose keys are not suspended, with no job in flight.
+
+    The transaction is the system role's.
+    """
+    rows = await transaction.rows(
+        "SELECT k.tenant_id FROM tenant_cmk k WHERE k.state = 'ACTIVE' AND k.tenant_id > $1"
+        " AND NOT EXISTS (SELECT FROM key_job j WHERE j.tenant_id = k.tenant_id"
+        "  AND j.state NOT IN ('DONE', 'CANCELLED'))"
+        " ORDER BY k.tenant_id LIMIT $2",
+        after,
+        limit,
+    )
+    return [row["tenant_id"] for row in rows]
+
+
 def _job(row: Row) -> KeyJob:
     return KeyJob(
         tenant_id=row["tenant_id"],

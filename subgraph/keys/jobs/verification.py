@@ -74,33 +74,30 @@ class Verification:
 
     async def _sample(self, job: KeyJob) -> None:
         tenant = job.tenant_id
-        in_use = [DataKeyState.ACTIVE]
-        if job.kind is not KeyJobKind.REENCRYPT:
-            in_use.append(DataKeyState.DECRYPT_ONLY)
+        moved = job.kind is KeyJobKind.REENCRYPT
         async with self._database.transaction(tenant) as transaction:
-            keys = [
-                key
-                for state in in_use
-                for key in await custody_store.data_keys_in(
-                    transaction, tenant, state, job.object_type
-                )
-            ]
+            older = await custody_store.data_keys_in(
+                transaction, tenant, DataKeyState.DECRYPT_ONLY, job.object_type
+            )
+            active = await custody_store.data_keys_in(
+                transaction, tenant, DataKeyState.ACTIVE, job.object_type
+            )
             rows = {
                 key.data_key_id: await store.sample(
                     transaction, tenant, key.data_key_id, limit=_SAMPLE
                 )
-                for key in keys
+                for key in active
             }
-        for key in keys:
+        for key in active if moved else [*older, *active]:
             await self._custody.unwrap(tenant, key.data_key_id)
+        for key in active:
             opened = await self._opened(key, rows[key.data_key_id])
-            moved = job.kind is KeyJobKind.REENCRYPT
             if opened < len(rows[key.data_key_id]) and (moved or opened == 0):
                 message = "records that were sampled do not open; nothing was retired"
                 raise KeyProviderError(KeyFault.INTEGRITY, message)
 
     async def _opened(self, key: StoredDataKey, rows: list[Row]) -> int:
-        """How many of the records open; a rewrap is not to blame for one that was damaged before."""
+        """How many open: a rewrap is not to blame for a record that was damaged before."""
         opened = 0
         for row in rows:
             record_id: UUID = row["record_id"]

@@ -8,7 +8,7 @@ one, before it happens.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 
 from subgraph.db.service import Database
@@ -17,6 +17,8 @@ from subgraph.ledger.model import EventType, NewEvent
 from subgraph.ledger.service import Ledger
 
 _PERIOD_SECONDS = 60.0
+_MOST_TYPES = 200
+"""Object types in one event; an entry of the ledger has at most 64 KiB."""
 _ACTOR = "deployment"
 
 _log = logging.getLogger(__name__)
@@ -27,6 +29,9 @@ class Activity(Enum):
 
     PUT = "puts"
     DECRYPT = "decrypts"
+
+
+_Counts = Counter[tuple[str, Activity]]
 
 
 class RecordActivity:
@@ -42,7 +47,7 @@ class RecordActivity:
         self._database = database
         self._ledger = ledger
         self._sleep = sleep
-        self._counts: dict[str, Counter[tuple[str, Activity]]] = {}
+        self._counts: dict[str, _Counts] = {}
 
     def note(self, tenant: str, object_type: str, activity: Activity) -> None:
         """Count one record."""
@@ -60,19 +65,45 @@ class RecordActivity:
     async def flush(self) -> None:
         """Record what was counted; what cannot be recorded now is kept for the next time."""
         counted, self._counts = self._counts, {}
-        for tenant, counts in counted.items():
-            event = NewEvent(EventType.RECORD_ACTIVITY, _ACTOR, tenant, payload=_payload(counts))
-            try:
+        try:
+            while counted:
+                tenant, counts = counted.popitem()
+                kept = await self._recorded(tenant, counts)
+                self._keep(tenant, kept)
+        finally:
+            for tenant, counts in counted.items():
+                self._keep(tenant, counts)
+
+    async def _recorded(self, tenant: str, counts: _Counts) -> _Counts:
+        """Record the counts of a tenant; those that could not be are returned."""
+        kept = Counter(counts)
+        names = sorted({name for name, _ in counts})
+        try:
+            for at in range(0, len(names), _MOST_TYPES):
+                chosen = names[at : at + _MOST_TYPES]
+                event = NewEvent(
+                    EventType.RECORD_ACTIVITY, _ACTOR, tenant, payload=_payload(chosen, counts)
+                )
                 async with self._database.transaction(tenant) as transaction:
                     await self._ledger.append(transaction, event)
-            except SubgraphError as error:
-                _log.warning("record activity is not in the ledger yet: %s", error)
-                self._counts.setdefault(tenant, Counter()).update(counts)
+                for name in chosen:
+                    for activity in Activity:
+                        del kept[name, activity]
+        except SubgraphError as error:
+            _log.warning("record activity is not in the ledger yet: %s", error.code.name)
+        except asyncio.CancelledError:
+            self._keep(tenant, kept)
+            raise
+        return kept
+
+    def _keep(self, tenant: str, counts: _Counts) -> None:
+        if counts:
+            self._counts.setdefault(tenant, Counter()).update(counts)
 
 
-def _payload(counts: Counter[tuple[str, Activity]]) -> dict[str, JSONValue]:
+def _payload(names: Sequence[str], counts: _Counts) -> dict[str, JSONValue]:
     types: dict[str, JSONValue] = {}
-    for object_type in sorted({name for name, _ in counts}):
+    for object_type in names:
         types[object_type] = {
             activity.value: str(counts[object_type, activity])
             for activity in Activity

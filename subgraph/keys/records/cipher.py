@@ -1,5 +1,7 @@
 """Records as containers of envelopes: sealed, opened, and sealed anew under another data key."""
 
+import hashlib
+import hmac
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
@@ -10,6 +12,9 @@ from subgraph.keys.keyring import Keyring
 
 SCHEMA_VERSION = 1
 """How plaintexts are read: 1 is UTF-8 text."""
+
+_REQUEST_LABEL = b"CMK-V1-REQUEST"
+_ID_BYTES = 16
 
 
 class RecordCipher:
@@ -53,6 +58,20 @@ class RecordCipher:
             }
         except UnicodeDecodeError:
             raise NotAuthentic from None
+
+    async def digest(self, tenant: str, data_key_id: UUID, request: bytes) -> bytes:
+        """What is kept of a request: the data key's id, and 32 bytes that only its holder can make.
+
+        A plain digest would confirm guesses of the values to whoever reads the database, and would
+        go on to do so once the key is revoked. Raises what the keyring raises.
+        """
+        key = await self._keyring.get(tenant, data_key_id)
+        return key.id_bytes + key.derive(_REQUEST_LABEL + hashlib.sha512(request).digest())
+
+    async def is_digest(self, tenant: str, digest: bytes, request: bytes) -> bool:
+        """Whether `digest` is that of this request; raises what the keyring raises."""
+        data_key_id = UUID(bytes=digest[:_ID_BYTES])
+        return hmac.compare_digest(digest, await self.digest(tenant, data_key_id, request))
 
     async def resealer(
         self, tenant: str, source: UUID, target: UUID

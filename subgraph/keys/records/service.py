@@ -1,5 +1,6 @@
 """Stores, deletes and opens protected records."""
 
+import time
 from datetime import UTC, datetime
 from random import randrange
 from uuid import UUID, uuid4
@@ -9,7 +10,7 @@ from subgraph.db.service import Database, Transaction
 from subgraph.db.tables.keys import COUNTER_SHARDS
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.keys.custody import store as custody_store
-from subgraph.keys.custody.model import StoredDataKey
+from subgraph.keys.custody.model import KeyState, StoredDataKey
 from subgraph.keys.custody.service import KeyCustody
 from subgraph.keys.records import store
 from subgraph.keys.records.activity import Activity, RecordActivity
@@ -17,6 +18,7 @@ from subgraph.keys.records.cipher import RecordCipher
 from subgraph.keys.records.errors import InvalidRecord
 from subgraph.keys.records.model import NewRecord, StoredRecord
 from subgraph.keys.records.rules import check
+from subgraph.keys.telemetry import KeyTelemetry
 from subgraph.kms.faults import KeyFault, KeyProviderError
 from subgraph.ledger.model import EventType, NewEvent
 from subgraph.ledger.service import Ledger
@@ -39,54 +41,59 @@ class RecordService:
         custody: KeyCustody,
         cipher: RecordCipher,
         activity: RecordActivity,
+        *,
+        telemetry: KeyTelemetry,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._custody = custody
         self._cipher = cipher
         self._activity = activity
+        self._telemetry = telemetry
 
     async def put(
         self, tenant: str, wanted: NewRecord, *, idempotency_key: str, by: str
     ) -> StoredRecord:
         """Store a record, or replace the one with `record_id`; it is encrypted before it leaves.
 
-        Raises `InvalidRecord`, `IDEMPOTENCY_CONFLICT`, `KEY_NOT_FOUND` for a tenant without a key,
-        and `KeyProviderError` while the key cannot be used.
+        A repeat answers the record as it stands now, and changes nothing. Raises `InvalidRecord`,
+        `INVALID_INPUT` beyond 1 MiB in all, `IDEMPOTENCY_CONFLICT`, `BAD_USER_INPUT`,
+        `KEY_NOT_FOUND` for a tenant without a key, and `KeyProviderError` while the key cannot be
+        used.
         """
         check(wanted)
-        asked = idempotency.digest(
-            {
-                "id": None if wanted.record_id is None else str(wanted.record_id),
-                "externalId": wanted.external_id,
-                "objectType": wanted.object_type,
-                "fields": dict(wanted.fields),
-            }
-        )
+        idempotency.check_key(idempotency_key)
+        request = _request(wanted)
         record_id = wanted.record_id or uuid4()
         for _ in range(_ATTEMPTS):
             # Another generation may take over between the encryption and the transaction.
             data_key = await self._custody.active_data_key(tenant, wanted.object_type, by=by)
             sealed = await self._sealed(tenant, record_id, wanted, data_key)
+            digest = await self._cipher.digest(tenant, data_key.data_key_id, request)
             async with self._database.transaction(tenant) as transaction:
-                if not await custody_store.share_active(transaction, tenant, data_key.data_key_id):
+                state = await custody_store.share_active(transaction, tenant, data_key.data_key_id)
+                if state is None:
                     continue
-                claimed = await idempotency.claim(
+                if state is KeyState.SUSPENDED:
+                    raise KeyProviderError(KeyFault.KEY_DISABLED, "the key is suspended")
+                claim = await idempotency.enter(
                     transaction,
                     tenant,
                     "putRecord",
                     idempotency_key,
-                    request_digest=asked,
+                    request_digest=digest,
                     result=record_id,
                 )
-                if claimed == record_id:
+                if claim.fresh:
                     await self._write(transaction, sealed, replace=wanted.record_id is not None)
-            if claimed == record_id:
+            if claim.fresh:
                 self._activity.note(tenant, wanted.object_type, Activity.PUT)
-            standing = await store.records(self._database, [(tenant, claimed)])
-            if (tenant, claimed) not in standing:
+            elif not await self._cipher.is_digest(tenant, claim.request_digest, request):
+                raise SubgraphError(ErrorCode.IDEMPOTENCY_CONFLICT)
+            standing = await store.records(self._database, [(tenant, claim.result_id)])
+            if (tenant, claim.result_id) not in standing:
                 raise SubgraphError(ErrorCode.UNKNOWN_OBJECT, "the record was deleted meanwhile")
-            return standing[tenant, claimed]
+            return standing[tenant, claim.result_id]
         raise KeyProviderError(KeyFault.UNAVAILABLE, "the key is being replaced; try again")
 
     async def delete(self, tenant: str, record_id: UUID, *, by: str) -> bool:
@@ -110,6 +117,7 @@ class RecordService:
         """
         if record.suspended:
             raise KeyProviderError(KeyFault.KEY_DISABLED, "the key is suspended")
+        began, misses = time.perf_counter(), self._telemetry.misses
         values = await self._cipher.open(
             record.tenant_id,
             record.data_key_id,
@@ -117,6 +125,9 @@ class RecordService:
             record.record_id,
             record.fields,
         )
+        # With the key at hand nothing else runs meanwhile, so nobody else can have missed one.
+        cold = self._telemetry.misses != misses
+        self._telemetry.decrypted(time.perf_counter() - began, cold=cold)
         self._activity.note(record.tenant_id, record.object_type, Activity.DECRYPT)
         return values
 
@@ -151,14 +162,25 @@ class RecordService:
         if standing is None:
             message = "there is no such record; leave the id out to store a new one"
             raise InvalidRecord(message, ("input", "id"), ErrorCode.UNKNOWN_OBJECT)
-        if standing.object_type != sealed.object_type:
-            message = f"the record is of the type {standing.object_type}, which never changes"
+        object_type, data_key_id = standing
+        if object_type != sealed.object_type:
+            message = f"the record is of the type {object_type}, which never changes"
             raise InvalidRecord(message, ("input", "objectType"))
         await store.replace(transaction, tenant, sealed)
-        if standing.data_key_id != sealed.data_key_id:
-            changes = sorted(((standing.data_key_id, -1), (sealed.data_key_id, 1)))
-            for data_key_id, change in changes:
-                await _count(transaction, tenant, data_key_id, change)
+        if data_key_id != sealed.data_key_id:
+            for counted, change in sorted(((data_key_id, -1), (sealed.data_key_id, 1))):
+                await _count(transaction, tenant, counted, change)
+
+
+def _request(wanted: NewRecord) -> bytes:
+    return idempotency.canonical(
+        {
+            "id": None if wanted.record_id is None else str(wanted.record_id),
+            "externalId": wanted.external_id,
+            "objectType": wanted.object_type,
+            "fields": dict(wanted.fields),
+        }
+    )
 
 
 async def _count(transaction: Transaction, tenant: str, data_key_id: UUID, change: int) -> None:

@@ -83,15 +83,19 @@ async def insert(transaction: Transaction, tenant: str, wanted: StoredRecord) ->
     )
 
 
-async def lock(transaction: Transaction, tenant: str, record_id: UUID) -> StoredRecord | None:
-    """A record, held until the transaction ends."""
+async def lock(transaction: Transaction, tenant: str, record_id: UUID) -> tuple[str, UUID] | None:
+    """The object type and data key of a record, which is held until the transaction ends.
+
+    Without a join: PostgreSQL would check one with the data key of before the wait, and find no
+    record while a job moves it to another.
+    """
     row = await transaction.row(
-        f"SELECT {_RECORD}, false AS suspended {_FROM}"
-        " WHERE r.tenant_id = $1 AND r.record_id = $2 FOR UPDATE OF r",
+        "SELECT object_type, data_key_id FROM protected_record"
+        " WHERE tenant_id = $1 AND record_id = $2 FOR UPDATE",
         tenant,
         record_id,
     )
-    return record(row) if row else None
+    return (row["object_type"], row["data_key_id"]) if row else None
 
 
 async def replace(transaction: Transaction, tenant: str, wanted: StoredRecord) -> None:

@@ -23,7 +23,6 @@ from subgraph.ledger.errors import Finding, VerificationFailed
 from subgraph.ledger.note import (
     Checkpoint,
     EcdsaNoteVerifier,
-    NoteVerifier,
     signature_line,
 )
 from subgraph.ledger.publickey import PublicKey, read_base64, write_base64
@@ -85,14 +84,15 @@ class Ed25519Cosigner:
 
 
 Cosigner = EcdsaCosigner | Ed25519Cosigner
+Verifier = EcdsaNoteVerifier | CosignatureVerifier
 
 
-def write_verifiers(verifiers: Sequence[EcdsaNoteVerifier | CosignatureVerifier]) -> str:
+def write_verifiers(verifiers: Sequence[Verifier]) -> str:
     """One verifier key (c2sp.org/signed-note) a line, for those who check this witness."""
-    return "".join(f"{_vkey(verifier)}\n" for verifier in verifiers)
+    return "".join(f"{verifier_key(verifier)}\n" for verifier in verifiers)
 
 
-def read_verifiers(text: str) -> tuple[NoteVerifier, ...]:
+def read_verifiers(text: str) -> tuple[Verifier, ...]:
     """What `write_verifiers` wrote; VerificationFailed(KEY_INVALID) for any other text."""
     verifiers = tuple(_verifier(line) for line in text.splitlines() if line)
     if not verifiers:
@@ -100,14 +100,15 @@ def read_verifiers(text: str) -> tuple[NoteVerifier, ...]:
     return verifiers
 
 
-def _vkey(verifier: EcdsaNoteVerifier | CosignatureVerifier) -> str:
+def verifier_key(verifier: Verifier) -> str:
+    """The verifier key (c2sp.org/signed-note): name, hint and key in one line."""
     if isinstance(verifier, CosignatureVerifier):
         return verifier.vkey
     content = write_base64(_ECDSA + verifier.key.spki)
     return f"{verifier.name}+{verifier.hint.hex()}+{content}"
 
 
-def _verifier(line: str) -> NoteVerifier:
+def _verifier(line: str) -> Verifier:
     name, _, rest = line.partition("+")
     hint, _, encoded = rest.partition("+")
     content = read_base64(encoded)

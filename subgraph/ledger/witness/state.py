@@ -1,9 +1,10 @@
-"""What the witness has cosigned: a file that only grows.
+"""What the witness has cosigned: a file that only grows while the witness runs.
 
 After a first line that names the format, each line is a SHA-256 digest over the line before it
 and its own record, a space, and the record as JSON: the cosigned note and the time. The chain
 shows damage and careless edits. It is no defence against whoever can write the file: keep it
-where the witnessed service cannot.
+where the witnessed service cannot. At the start, records that later ones of the same log have
+superseded make room: the latest of each log go into a new file, which takes the place of the old.
 """
 
 import fcntl
@@ -13,7 +14,7 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 _HEADER: Final = b"governance-subgraph witness state v1\n"
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _LONGEST_LINE: Final = 262_144
+_SUPERSEDED: Final = 10_000
+"""Superseded records that stay in the file when it is opened; some 6 MB, read in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,12 @@ class StateFile:
         self._broken = False
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = False) -> Self:
+    def open(cls, path: Path, *, create: bool = False, superseded: int = _SUPERSEDED) -> Self:
         """Lock the file and verify all of it; with `create`, make it first if there is none.
 
         A last line without an end is what a crash leaves of a write that nobody was told of; it
-        is dropped. Raises `SubgraphError`: WITNESS_STATE_IN_USE, or WITNESS_STATE_INVALID when
+        is dropped. So are superseded records, all of them, when there are more than `superseded`.
+        Raises `SubgraphError`: WITNESS_STATE_IN_USE, or WITNESS_STATE_INVALID when
         the file is missing, others can write it, or anything else in it is wrong.
         """
         if create and not path.exists():
@@ -71,9 +75,11 @@ class StateFile:
         state = cls(path, handle)
         try:
             state._lock()
-            state._read()
+            records, count = state._read()
+            if count - len(records) > superseded:
+                state._compact(records)
         except BaseException:
-            os.close(handle)
+            state.close()
             raise
         return state
 
@@ -91,16 +97,12 @@ class StateFile:
         Raises `SubgraphError` with WITNESS_STATE_INVALID when that cannot be said, now and from
         then on: after a failed fsync nobody knows what is on disk until the file is read anew.
         """
-        record = _encode(cosigned, datetime.now(UTC))
-        chain = hashlib.sha256(self._chain + record).digest()
-        line = chain.hex().encode() + b" " + record + b"\n"
+        chain, line = _continued(self._chain, _encode(cosigned, datetime.now(UTC)))
         try:
             self._check_place()
             # Until all of it has succeeded, the file is not what is known here.
             self._broken = True
-            written = 0
-            while written < len(line):
-                written += os.write(self._handle, line[written:])
+            _write(self._handle, line)
             os.fsync(self._handle)
         except OSError as error:
             raise _invalid(self._path, error.strerror or "it cannot be written") from None
@@ -129,25 +131,39 @@ class StateFile:
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"another witness runs on {self._path}"
-            raise SubgraphError(ErrorCode.WITNESS_STATE_IN_USE, message) from None
+            raise self._in_use() from None
+        # Between the opening and the lock, its owner may have put a compacted file in its place.
+        try:
+            same = os.path.samestat(os.fstat(self._handle), self._path.lstat())
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise self._in_use()
 
-    def _read(self) -> None:
+    def _in_use(self) -> SubgraphError:
+        message = f"another witness runs on {self._path}"
+        return SubgraphError(ErrorCode.WITNESS_STATE_IN_USE, message)
+
+    def _read(self) -> tuple[dict[str, bytes], int]:
+        """Verify all records; the latest of each log, and how many there are."""
+        latest: dict[str, bytes] = {}
+        count = 0
         with os.fdopen(os.dup(self._handle), "rb") as file:
             file.seek(0)
             if file.readline(len(_HEADER)) != _HEADER:
                 raise _invalid(self._path, "its first line is wrong")
             self._end = len(_HEADER)
-            number = 2
             while line := file.readline(_LONGEST_LINE):
                 if not line.endswith(b"\n"):
                     self._drop_torn_line(len(line))
-                    return
-                self._take(line, number)
+                    break
+                origin, record = self._take(line, count + 2)
+                latest[origin] = record
                 self._end += len(line)
-                number += 1
+                count += 1
+        return latest, count
 
-    def _take(self, line: bytes, number: int) -> None:
+    def _take(self, line: bytes, number: int) -> tuple[str, bytes]:
         digest, _, record = line[:-1].partition(b" ")
         chain = hashlib.sha256(self._chain + record).digest()
         if digest != chain.hex().encode():
@@ -164,6 +180,29 @@ class StateFile:
             raise _invalid(self._path, f"line {number} takes back what was cosigned before")
         self._chain = chain
         self._latest[new.origin] = cosigned
+        return new.origin, record
+
+    def _compact(self, records: Mapping[str, bytes]) -> None:
+        """Put a file with these records in the place of the one that is open.
+
+        Whatever interrupts this leaves one of the two. While the new one cannot be written, the
+        old one goes on.
+        """
+        draft = self._path.with_name(f".{self._path.name}.compact")
+        try:
+            handle, end, chain = _write_draft(draft, records.values())
+        except OSError as error:
+            logger.warning("%s is not compacted: %s", self._path, error.strerror)
+            return
+        try:
+            draft.replace(self._path)
+            # Else the old file might come back after what is yet to be added to the new one.
+            _sync_folder(self._path)
+        except OSError as error:
+            os.close(handle)
+            raise _invalid(self._path, error.strerror or "it cannot be replaced") from None
+        os.close(self._handle)
+        self._handle, self._end, self._chain = handle, end, chain
 
     def _drop_torn_line(self, length: int) -> None:
         if length >= _LONGEST_LINE:
@@ -176,6 +215,50 @@ class StateFile:
 def _encode(cosigned: Cosigned, at: datetime) -> bytes:
     record = {"note": cosigned.note, "time": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
     return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _continued(chain: bytes, record: bytes) -> tuple[bytes, bytes]:
+    """The digest of the record's line, and the line."""
+    chain = hashlib.sha256(chain + record).digest()
+    return chain, chain.hex().encode() + b" " + record + b"\n"
+
+
+def _write(handle: int, content: bytes) -> None:
+    written = 0
+    while written < len(content):
+        written += os.write(handle, content[written:])
+
+
+def _write_draft(draft: Path, records: Iterable[bytes]) -> tuple[int, int, bytes]:
+    """Write a whole file to disk; its handle, which has the lock, its length and its last digest.
+
+    Only the owner of the lock on the state file may call this.
+    """
+    draft.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(draft, flags, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        chain = hashlib.sha256(_HEADER).digest()
+        content = bytearray(_HEADER)
+        for record in records:
+            chain, line = _continued(chain, record)
+            content += line
+        _write(handle, bytes(content))
+        os.fsync(handle)
+    except BaseException:
+        os.close(handle)
+        draft.unlink(missing_ok=True)
+        raise
+    return handle, len(content), chain
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _decode(record: bytes) -> Cosigned:
@@ -194,11 +277,7 @@ def _create(path: Path) -> None:
             file.flush()
             os.fsync(handle)
         os.link(draft, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path)
     except FileExistsError:
         return
     except OSError as error:

@@ -14,6 +14,7 @@ from subgraph.db.roles import Role
 from subgraph.db.service import Database
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.kms.keyfile import KeyFileSigner
+from subgraph.ledger.announcement import Announcements
 from subgraph.ledger.checkpoints import Checkpoints, Growth, WriteGate
 from subgraph.ledger.faultpoints import FaultPoints, no_faults
 from subgraph.ledger.model import EventType, NewEvent, Receipt
@@ -68,6 +69,7 @@ class Deployment:
     ledger: Ledger
     reader: LedgerReader
     checkpoints: Checkpoints
+    announcements: Announcements
     growth: Growth
 
     async def record(self, *events: NewEvent) -> list[Receipt]:
@@ -127,11 +129,15 @@ async def deployment(
     checkpoints = Checkpoints(
         database, ledger, reader, held, witness=witness, gate=gate, clock=clock, faults=faults
     )
+    announcements = Announcements(database, held, BASE, clock=clock, faults=faults, **guard)
     if renewed:
         await keys.renew()
     try:
-        yield Deployment(scratch, database, root, keys, ledger, reader, checkpoints, growth)
+        yield Deployment(
+            scratch, database, root, keys, ledger, reader, checkpoints, announcements, growth
+        )
     finally:
+        keys.close()
         await database.close()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from subgraph.ledger.entry import Entry
 from subgraph.ledger.errors import Finding
+from subgraph.ledger.model import EventType
 from subgraph.ledger.slice import write_slice
 from tests.unit.ledger.logs import PROCESS, ROOT, complete_slice, note, tenant_log
 
@@ -70,3 +71,9 @@ def test_every_member_of_an_entry_is_explained():
     table = PAGE.split("## Entry")[1].split("## Leaf")[0]
     names = set(re.findall(r"^\| `(\w+)` ", table, re.MULTILINE))
     assert len(names) == len(Entry.__dataclass_fields__)
+
+
+def test_every_type_of_event_is_explained():
+    table = PAGE.split("## Events")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w.]+)` \| (?:tenant|deployment) \| \S.* \|$", table, re.MULTILINE)
+    assert rows == list(EventType)

@@ -12,8 +12,9 @@ from subgraph.db.roles import Role
 from subgraph.errors import SubgraphError
 from subgraph.ledger.faultpoints import FaultPoint
 from subgraph.ledger.fsck import fsck
-from subgraph.ledger.model import NewEvent
+from subgraph.ledger.model import KeyPurpose, NewEvent
 from subgraph.ledger.publickey import PublicKey
+from subgraph.ledger.rootentry import AnnouncedKey
 from subgraph.settings import Settings
 from tests.unit.db.scratch import Scratch, ask, scratch_database
 from tests.unit.ledger.deployment import Deployment, Root, deployment, event, new_tenant
@@ -77,6 +78,7 @@ async def everything(process: Deployment, tenant: str, acknowledged: list[NewEve
         acknowledged.append(wanted)
     await process.checkpoints.require(tenant)
     await process.keys.renew()
+    await process.announcements.announce([AnnouncedKey(KeyPurpose.PROVER, Root().public_key_pem)])
 
 
 async def test_every_step_is_reached(breakable: Scratch, settings: Settings, root: Root) -> None:

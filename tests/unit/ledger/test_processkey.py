@@ -80,3 +80,10 @@ def test_a_thread_that_is_busy_is_not_waited_for(second):
     finally:
         release.set()
     assert len(made) == 100
+
+
+def test_what_is_under_way_when_the_thread_ends_is_signed_alone(second):
+    second.shutdown()
+    private = Private()
+    key_of(private, second).signatures(MESSAGES)(range(100))
+    assert private.signed == Counter(MESSAGES)

@@ -191,3 +191,29 @@ async def test_published_keys_name_the_root_once(process: Deployment) -> None:
     announced = await process.reader.events(None, first=99, type=EventType.KEY_ANNOUNCED.value)
     said = [decode(e.entry) for e in announced]
     assert len({entry.key_id for entry in said}) == len(said)
+
+
+async def test_a_log_goes_on_under_another_root_for_those_who_trust_both(
+    postgres: EmbeddedServer, settings: Settings
+) -> None:
+    tenant = new_tenant()
+    async with scratch_database(postgres) as scratch:
+        async with deployment(scratch, settings) as process:
+            await process.record(event(tenant, 0))
+            await exported(process, tenant)
+            old = root_of(process)
+        async with deployment(scratch, settings) as process:
+            await process.record(event(tenant, 1))
+            whole, rest = [await exported(process, tenant, start) for start in (0, 1)]
+            new = root_of(process)
+
+    def finding(content: bytes, *roots: PublicKey) -> tuple[Finding, str | None]:
+        with pytest.raises(VerificationFailed) as failed:
+            verify_slice(content, roots)
+        return failed.value.finding, failed.value.where
+
+    assert [verify_slice(content, [old, new]).newer.size for content in (whole, rest)] == [2, 2]
+    assert finding(whole, old) == (Finding.NOTE_SIGNATURE_MISSING, "older")
+    assert finding(rest, old) == (Finding.NOTE_SIGNATURE_MISSING, "newer")
+    assert finding(rest, new) == (Finding.NOTE_SIGNATURE_MISSING, "older")
+    assert finding(whole, new) == (Finding.KEY_UNTRUSTED, "delegations[0]")

@@ -9,6 +9,8 @@ import pytest
 
 from subgraph import settings
 from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.keys.telemetry import KeyTelemetry
+from subgraph.kms.faults import KeyFault
 from subgraph.telemetry import Telemetry, bind_request, request_id, trace_id
 from subgraph.telemetry.instruments import DURATION_BUCKETS, INSTRUMENTS
 from subgraph.telemetry.labels import MAX_CLIENTS, MAX_OPERATIONS, MAX_PAIRS
@@ -45,6 +47,13 @@ def test_the_metrics_are_those_of_the_page() -> None:
     telemetry.observe_pool("service", lambda: (1, 1))
     telemetry.operation_finished("Budget", None, 0.001, (), 1)
     telemetry._metrics.record_lag(0.0)
+    keys = KeyTelemetry()
+    telemetry.observe_keys(keys)
+    keys.unwrap_failed(None, refresh=True)
+    keys.called("unwrap", None)
+    keys.changed("acme", None, KeyFault.KEY_DISABLED, 0.0)
+    keys.decrypted(0.001, cold=True)
+    keys.job_rows["done"] += 1
     telemetry._metrics._record_pause(0, 0.001)
     body, _ = telemetry.metrics_page()
     telemetry.shutdown()

@@ -1,5 +1,3 @@
-from uuid import UUID
-
 from subgraph.keys.jobs.model import KeyJobKind, KeyJobState
 from tests.unit.keys.jobs.rig import Process
 

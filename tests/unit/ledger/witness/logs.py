@@ -59,6 +59,8 @@ class Log:
     key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )
+    pem: str | None = None
+    """The public key of a log that somebody else signs."""
 
     @classmethod
     def of(cls, size: int, origin: str = ORIGIN) -> "Log":
@@ -71,6 +73,8 @@ class Log:
 
     @property
     def public_key(self) -> PublicKey:
+        if self.pem is not None:
+            return PublicKey.from_pem(self.pem)
         public = self.key.public_key()
         return PublicKey.from_pem(
             public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -109,6 +113,7 @@ class WitnessProcess:
     initial: bool = True
     program: Sequence[str] = ("-m", "subgraph.cli.main")
     environment: dict[str, str] = field(default_factory=dict)
+    key: str | None = None
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[str] | None" = None
 
@@ -132,7 +137,7 @@ class WitnessProcess:
             logs += ["--log", f"{log.origin}={path}"]
         return [
             "witness", "--listen", f"127.0.0.1:{self.port}", "--state", str(self.state),
-            "--key", str(self.folder / "key.pem"), "--ed25519-key", str(self.folder / "ed.pem"),
+            "--key", self.key or str(self.folder / "key.pem"), "--ed25519-key", str(self.folder / "ed.pem"),
             "--verifiers", str(self.folder / "verifiers"), *logs,
             *(["--init"] if self.initial else []),
         ]  # fmt: skip
@@ -147,6 +152,14 @@ class WitnessProcess:
                 except httpx.TransportError:
                     await asyncio.sleep(0.02)
         return self
+
+    async def cosigned(self, log: Log, size: int) -> str:
+        """The lines of its first cosignature of the log."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            body = log.submission(0, size)
+            answer = await client.post(f"{self.url}/add-checkpoint", content=body)
+        answer.raise_for_status()
+        return answer.text
 
     def _spawn(self) -> "subprocess.Popen[str]":
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("IG_")}
@@ -170,3 +183,16 @@ class WitnessProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         self.process.communicate(timeout=30)
+
+
+LOG = Log.of(20)
+OTHER = Log.of(20, "log.test/other")
+BELOW = Log.of(20, "log.test/tenant/*")
+
+
+async def add(http: httpx.AsyncClient, body: bytes) -> httpx.Response:
+    return await http.post("/add-checkpoint", content=body)
+
+
+def submit(old: int, note: str, proof: list[bytes] | None = None) -> bytes:
+    return write_submission(Submission(old, tuple(proof or ()), note))
