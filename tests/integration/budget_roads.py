@@ -34,7 +34,7 @@ BUDGET_ROADS: dict[str, list[str]] = {
     "PrivacyBudgetConnection": [BUDGETS],
     "PrivacyBudgetEdge": [BUDGETS % "edges { %s }"],
     "DpSpend": [
-        BUDGET % "spends { nodes { %s } }",
+        BUDGET % "spends(first: 1) { nodes { %s } }",
         ENTITY % ("DpSpend", "id", "$spend", "DpSpend"),
         DATASET % "dp { count { spend { %s } } }",
     ],
@@ -42,7 +42,7 @@ BUDGET_ROADS: dict[str, list[str]] = {
     "DpSpendEdge": [BUDGET % "spends { edges { %s } }"],
     "BudgetOverride": [
         OVERRIDE,
-        BUDGET % "overrides { nodes { %s } }",
+        BUDGET % "overrides(first: 1) { nodes { %s } }",
         ENTITY % ("BudgetOverride", "id", "$override", "BudgetOverride"),
     ],
     "BudgetOverrideConnection": [BUDGET % "overrides { %s }"],
