@@ -179,9 +179,11 @@ async def request_page(
     first: int,
     after: str | None,
     state: model.BreakGlassState | None,
-) -> Connection[BreakGlassRequest]:
-    """A page of a tenant's requests, newest first."""
+) -> Connection[BreakGlassRequest] | None:
+    """A page of a tenant's requests, newest first; None where the caller may not see them."""
     checked_first(first)
+    if not await context.allows(Scope.BREAKGLASS_READ, tenant):
+        return None
     services = context.services
     ordering = "created desc" if state is None else f"created desc where state is {state.value}"
     identity = ListIdentity("breakGlass", tenant, ordering)

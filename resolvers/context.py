@@ -1,5 +1,6 @@
 """What the fields of one request share."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +24,7 @@ from subgraph.keys.records.service import RecordService
 from subgraph.ledger.reading import LedgerReader
 from subgraph.ledger.subjects import Subjects
 from subgraph.policy.model import PolicyRequest, Principal
+from subgraph.policy.scopes import Scope
 from subgraph.queries.service import OperationService
 from subgraph.tenants.regions import RegionRegistry
 from subgraph.tenants.service import TenantService
@@ -70,6 +72,7 @@ class RequestContext:
     idempotency_key: str | None = None
     releases: OperationReleases | None = None
     _permitted: dict[Access, bool] = field(default_factory=dict)
+    _decided: dict[tuple[Scope, str], asyncio.Task[frozenset[str]]] = field(default_factory=dict)
 
     @property
     def client_name(self) -> str | None:
@@ -98,6 +101,18 @@ class RequestContext:
         if self.principal is None:
             raise SubgraphError(ErrorCode.UNAUTHENTICATED)
         raise SubgraphError(ErrorCode.FORBIDDEN, f"Needs the scope {access.name}.")
+
+    async def allows(self, action: Scope, tenant: str) -> bool:
+        """Whether the caller may take `action` on the tenant; decided once a request.
+
+        A guard decides for the caller, and for one of the platform that says nothing of single
+        tenants. Raises `POLICY_UNAVAILABLE`.
+        """
+        deciding = self._decided.get((action, tenant))
+        if deciding is None:
+            deciding = asyncio.create_task(self.visibility.tenants(action, [tenant]))
+            self._decided[action, tenant] = deciding
+        return tenant in await asyncio.shield(deciding)
 
     def caller(self) -> Principal:
         """The caller; for fields that are guarded, where there is one."""

@@ -201,9 +201,11 @@ async def job_page(
     first: int,
     after: str | None,
     state: model.KeyJobState | None,
-) -> Connection[KeyJob]:
-    """A page of a tenant's jobs, newest first."""
+) -> Connection[KeyJob] | None:
+    """A page of a tenant's jobs, newest first; None where the caller may not see them."""
     checked_first(first)
+    if not await context.allows(Scope.KEYS_READ, tenant):
+        return None
     services = context.services
     ordering = "created desc" if state is None else f"created desc where state is {state.value}"
     identity = ListIdentity("keyJobs", tenant, ordering)

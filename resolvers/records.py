@@ -44,7 +44,12 @@ class Opening:
         self._opened: asyncio.Task[dict[str, str]] | None = None
 
     async def value(self, name: str) -> str | None:
-        """The value of a field; None if there is no such field."""
+        """The value of a field; None if there is no such field.
+
+        Raises `FORBIDDEN` where the caller may not decrypt what is the tenant's.
+        """
+        if not await self._context.allows(Scope.RECORDS_DECRYPT, self._record.tenant_id):
+            raise SubgraphError(ErrorCode.FORBIDDEN)
         if self._opened is None:
             records = self._context.services.records
             self._opened = asyncio.create_task(records.open(self._record))

@@ -362,10 +362,14 @@ async def test_of_400_operations_on_two_pools_exactly_100_are_granted(
             )
             for number in range(1, 401)
         ]
-        handles = await asyncio.gather(
-            *(desk.begin(one, service=services[number % 2]) for number, one in enumerate(requests))
-        )
-        answers = await asyncio.gather(*map(desk.answer, handles))
+        # More at once than there are connections, and fewer than wait too long for one.
+        places = asyncio.Semaphore(50)
+
+        async def asked(number: int, one: ReleaseRequest) -> Any:
+            async with places:
+                return await desk.answer(await desk.begin(one, service=services[number % 2]))
+
+        answers = await asyncio.gather(*(asked(*item) for item in enumerate(requests)))
     denied = [answer for answer in answers if answer is ErrorCode.DP_BUDGET_EXHAUSTED]
     told = [answer for answer in answers if not isinstance(answer, ErrorCode)]
     assert (len(told), len(denied)) == (100, 300)
