@@ -80,7 +80,8 @@ CREATE FUNCTION dp_reserve(
     OUT window_end timestamptz, OUT first_seq bigint, OUT spends integer, OUT head bytea,
     OUT reserved_at timestamptz, OUT lease_until timestamptz, OUT epoch integer,
     OUT required numeric, OUT remaining numeric, OUT resets_at timestamptz
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+    -- Planned once a connection; for the arrays it would be planned anew at every call.
     #variable_conflict use_column
     DECLARE
         hold record;
