@@ -10,6 +10,14 @@ from dataloaders.approvals import (
     break_glass_read_loader,
     destruction_loader,
 )
+from dataloaders.budgets import (
+    BudgetLoader,
+    OverrideLoader,
+    SpendLoader,
+    budget_loader,
+    override_loader,
+    spend_loader,
+)
 from dataloaders.datasets import (
     DatasetLoader,
     DatasetPageLoader,
@@ -50,6 +58,9 @@ class Loaders:
     tenants: TenantLoader
     datasets: DatasetLoader
     dataset_pages: DatasetPageLoader
+    budgets: BudgetLoader
+    spends: SpendLoader
+    budget_overrides: OverrideLoader
     ledger_events: EventLoader
     inclusions: InclusionLoader
     customer_keys: CustomerKeyLoader
@@ -78,6 +89,9 @@ class Loaders:
             tenants=tenant_loader(database, visibility),
             datasets=dataset_loader(database, visibility),
             dataset_pages=dataset_page_loader(database, visibility),
+            budgets=budget_loader(database, visibility),
+            spends=spend_loader(database, visibility),
+            budget_overrides=override_loader(database, visibility),
             ledger_events=event_loader(reader, visibility),
             inclusions=inclusion_loader(reader),
             customer_keys=customer_key_loader(database, visibility),

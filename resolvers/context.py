@@ -1,13 +1,17 @@
 """What the fields of one request share."""
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from strawberry.types import Info as StrawberryInfo
 
 from dataloaders.loaders import Loaders
 from dataloaders.visibility import Visibility
+from resolvers import spending
+from subgraph.budgets.handle import OperationReleases
+from subgraph.budgets.planning import AskedRelease
+from subgraph.budgets.runtime import BudgetsRuntime
 from subgraph.db.cursors import CursorCodec
 from subgraph.deprecations.service import DeprecationRegister
 from subgraph.errors import ErrorCode, SubgraphError
@@ -21,6 +25,7 @@ from subgraph.ledger.reading import LedgerReader
 from subgraph.ledger.subjects import Subjects
 from subgraph.policy.model import PolicyRequest, Principal
 from subgraph.policy.scopes import Scope
+from subgraph.queries.service import OperationService
 from subgraph.tenants.regions import RegionRegistry
 from subgraph.tenants.service import TenantService
 
@@ -48,6 +53,8 @@ class Services:
     key_destructions: KeyDestructions
     records: RecordService
     break_glass: BreakGlassService
+    budgets: BudgetsRuntime
+    operations: OperationService
     revocation_bound_seconds: int
     sdl: str
 
@@ -62,6 +69,8 @@ class RequestContext:
     production: bool
     loaders: Loaders
     services: Services
+    idempotency_key: str | None = None
+    releases: OperationReleases | None = None
     _permitted: dict[Access, bool] = field(default_factory=dict)
     _decided: dict[tuple[Scope, str], asyncio.Task[frozenset[str]]] = field(default_factory=dict)
 
@@ -80,6 +89,10 @@ class RequestContext:
         for access in wanted:
             if access not in self._permitted:
                 self._permitted[access] = await self._decide(access)
+
+    async def paying(self, asked: Sequence[AskedRelease]) -> "RequestContext":
+        """The context of one operation, whose releases are planned and paid for."""
+        return replace(self, releases=await spending.begin(self, asked))
 
     def require(self, access: Access) -> None:
         """Return if the caller has `access`; raise `UNAUTHENTICATED` or `FORBIDDEN` if not."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from resolvers.context import Info, RequestContext
+from resolvers.dp import DpQueries
 from resolvers.regions import Region, region_of
 from subgraph.db import ids
 from subgraph.db.ids import IdKind
@@ -59,6 +60,11 @@ class Dataset:
         from resolvers.tenants import tenant_of
 
         return await tenant_of(self.record.tenant_id, info.context)
+
+    @field(access=scope(Scope.DP_QUERY))
+    def dp(self) -> DpQueries | None:
+        """What may be asked of it with differential privacy."""
+        return DpQueries(dataset=self.record)
 
     @field()
     def region(self, info: Info) -> Region | None:

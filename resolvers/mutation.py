@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from resolvers.budget_mutations import BudgetMutations
 from resolvers.context import Info
 from resolvers.datasets import Dataset
 from resolvers.errors import GovernanceError, invalid_input
@@ -74,7 +75,7 @@ class RegisterDatasetPayload:
 
 
 @object_type(access=None)
-class Mutation(KeyMutations, RecordMutations):
+class Mutation(BudgetMutations, KeyMutations, RecordMutations):
     """What can be changed."""
 
     @mutation(access=deployment_scope(Scope.PLATFORM_TENANTS))

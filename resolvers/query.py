@@ -11,6 +11,7 @@ from resolvers.callers import Caller
 from resolvers.connections import After, Connection, First, checked_first, page_of, position
 from resolvers.context import Info
 from resolvers.deprecations import Deprecation
+from resolvers.dp_estimates import BudgetQueries
 from resolvers.key_jobs import KeyJob
 from resolvers.ledger import Ledger
 from resolvers.signatures import KeyPurpose, VerificationKey
@@ -32,7 +33,7 @@ class Service:
 
 
 @object_type(access=None)
-class Query:
+class Query(BudgetQueries):
     """What can be read."""
 
     @field(access=PUBLIC, name="_service")

@@ -14,6 +14,7 @@ from resolvers.keys import CustomerManagedKey
 from resolvers.ledger import Ledger
 from resolvers.records import ProtectedRecord, record_page
 from resolvers.regions import Region, region_of
+from resolvers.tenant_budgets import TenantBudgets
 from subgraph.db import ids
 from subgraph.db.cursors import ListIdentity
 from subgraph.db.ids import IdKind
@@ -27,7 +28,7 @@ from subgraph.tenants.model import Page
 
 
 @object_type(access=AUTHENTICATED, key="id")
-class Tenant:
+class Tenant(TenantBudgets):
     """A customer of the SaaS."""
 
     tenant: strawberry.Private[model.Tenant]

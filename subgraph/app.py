@@ -21,6 +21,7 @@ from dataloaders.loaders import Loaders
 from dataloaders.visibility import Visibility
 from resolvers.context import Client, RequestContext, Services
 from subgraph import schema, settings
+from subgraph.budgets.runtime import BudgetsRuntime
 from subgraph.db.cursors import CursorCodec
 from subgraph.db.migrations import HEAD
 from subgraph.db.service import Database
@@ -71,6 +72,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
     recording = LedgerRuntime(configured, database)
     keys = KeysRuntime(configured, database, recording)
     observed.observe_keys(keys.telemetry)
+    budgets = BudgetsRuntime(configured, database, recording, keys.approvals)
     decisions = policy.build(configured)
     authenticator = authentication.build(configured)
     records = policy_file.load(_deprecations(configured))
@@ -97,6 +99,8 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
                 key_destructions=keys.destructions,
                 records=keys.records,
                 break_glass=keys.break_glass,
+                budgets=budgets,
+                operations=operations,
                 revocation_bound_seconds=math.ceil(configured.key_hard_seconds),
                 cursors=CursorCodec(configured.cursor_key or secrets.token_hex(32)),
                 sdl=served.sdl,
@@ -122,6 +126,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
             parts.push_async_callback(recording.close)
             await parts.enter_async_context(_recording(recording, database, records))
             await parts.enter_async_context(keys.running())
+            await parts.enter_async_context(budgets.running())
             watcher = asyncio.create_task(observed.watch_event_loop())
             parts.callback(watcher.cancel)
             gc.collect()
@@ -174,6 +179,7 @@ class _ContextFactory:
                 destructions=self._services.key_destructions,
             ),
             services=self._services,
+            idempotency_key=caller.idempotency_key,
         )
 
 

@@ -221,6 +221,68 @@ class ErrorCode(Enum):
         "The finding names what is wrong; docs/ledger.md explains it.",
     )
 
+    # --- privacy budgets
+    BUDGET_NOT_SET = (
+        409,
+        "The tenant has no budget policy, so nothing can be spent.",
+        "Set a policy with `setBudgetPolicy`.",
+    )
+    DP_BUDGET_EXHAUSTED = (
+        409,
+        "What is left of the privacy budget does not cover the operation.",
+        "Ask for less epsilon, wait for `resetsAt`, queue the operation, or request an override.",
+    )
+    EPSILON_OVER_OPERATION_LIMIT = (
+        400,
+        "The operation costs more epsilon than the policy allows one operation.",
+        "Split the operation, or ask for less epsilon.",
+    )
+    RELEASE_PENDING = (
+        409,
+        "Another operation has paid for this very answer and is about to store it.",
+        "Look the release up again.",
+    )
+    RESERVATION_LOST = (
+        409,
+        "The reservation is held by somebody else, or was forfeited.",
+        "Look the release up; reserve again under a new idempotency key if there is none.",
+    )
+    TICKET_LOST = (
+        409,
+        "The ticket is not in a state in which this can be done, or somebody else has claimed it.",
+        "Read the ticket.",
+    )
+    PERSISTED_QUERIES_NOT_AVAILABLE = (
+        400,
+        "This deployment keeps no registered queries.",
+        "Send the document instead of its id.",
+    )
+    DP_PATH_NOT_PLANNABLE = (
+        400,
+        "A differentially private field stands where its data set is not known before it runs.",
+        "Ask for it under `tenant(id:) { dataset(id:) { dp } }`, or as an entity by its key.",
+    )
+    DP_TOO_MANY_RELEASES = (
+        400,
+        "The operation asks for more releases than one operation may.",
+        "Split the operation.",
+    )
+    DP_RELEASE_FAILED = (
+        500,
+        "The release could not be made; what it was charged stays spent.",
+        "Ask again, which is charged again; why it failed could depend on the data, so nobody is told.",
+    )
+    BUDGET_BEHIND_LEDGER = (
+        503,
+        "The spend log is older than what the ledger says of it, or another one.",
+        "The operator restores the newest backup; until then nothing can be spent.",
+    )
+    BUDGET_INVALID = (
+        422,
+        "A spend log does not verify.",
+        "The finding names what is wrong; docs/budgets.md explains it.",
+    )
+
     # --- keys and witness
     KEY_UNAVAILABLE = (
         503,

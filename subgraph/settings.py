@@ -196,6 +196,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str | None, Meta(description="file with the token for OpenBao; read anew when it changes")
     ] = None
 
+    dp_grid_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000,
+            description="grid on which new differentially private answers come, in milliseconds, so that their times tell nothing; 0 for benchmarks only",
+        ),
+    ] = 25
+    dp_sweep_seconds: Annotated[
+        float, Meta(gt=0, description="time between two looks for releases that were abandoned")
+    ] = 15.0
+
     worker_concurrency: Annotated[
         int, Meta(ge=2, le=64, description="slices of jobs that a worker runs at once")
     ] = 4

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 
 from subgraph import settings
+from subgraph.budgets import demo as budgets_demo
+from subgraph.budgets.runtime import BudgetsRuntime
 from subgraph.cli.arguments import port, workers
 from subgraph.cli.stack import DESCRIPTION, Running, Stack
 from subgraph.db.service import Database
@@ -74,6 +76,8 @@ async def _load(running: Running) -> None:
         keys = KeysRuntime(configured, database, recording)
         async with keys.running():
             await keys_demo.load(keys, tenants)
+        budgets = BudgetsRuntime(configured, database, recording, keys.approvals)
+        await budgets_demo.load(budgets, tenants[0])
         # What was loaded can be exported as soon as the server answers.
         await recording.checkpoints.sign_due(tenants)
     finally:

@@ -12,6 +12,7 @@ from subgraph.errors import SubgraphError
 GROUPS: Mapping[str, str] = {
     "demo": "run everything on this machine, with demonstration data",
     "serve": "run the server",
+    "budgets": "verify the spend logs of privacy budgets",
     "db": "migrate the database and make its roles",
     "datasets": "provision the relations that data sets are registered from",
     "keys": "rotate, rewrap and re-encrypt; say how far that is; read markers",

@@ -30,6 +30,9 @@ class IdKind(Enum):
     KEY_VERSION = 8
     KEY_JOB = 9
     PROTECTED_RECORD = 10
+    PRIVACY_BUDGET = 16
+    DP_SPEND = 17
+    DP_TICKET = 18
 
 
 @dataclass(frozen=True, slots=True)

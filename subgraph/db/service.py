@@ -160,6 +160,10 @@ class Database:
         """Rows of one tenant."""
         return await self._fetch(statement.sql, tenant, *args)
 
+    async def call(self, statement: TenantRead, tenant: str, *args: object) -> list[Row]:
+        """Rows of a function that writes, for one tenant: a transaction in one round trip."""
+        return await self._fetch(statement.sql, tenant, *args)
+
     async def read_many(
         self, statement: TenantReadMany, keys: Sequence[tuple[str, object]], *args: object
     ) -> list[Row]:

@@ -69,11 +69,12 @@ def field(
     paged: bool = False,
     at_most: int | None = None,
     name: str | None = None,
+    cost: object = None,
 ) -> Callable[[Callable[..., Any]], Any]:
     """A field with a resolver.
 
     `paged`: it returns a connection that is sliced by `first`. `at_most`: it returns a list of at
-    most so many items, which the resolver holds to.
+    most so many items, which the resolver holds to. `cost`: the `@dpCost` of a release.
     """
 
     def declare(resolver: Callable[..., Any]) -> Any:
@@ -81,7 +82,10 @@ def field(
             resolver=resolver,
             name=name,
             description=inspect.getdoc(resolver),
-            directives=_directives(access, paged=paged, at_most=at_most),
+            directives=[
+                *_directives(access, paged=paged, at_most=at_most),
+                *([] if cost is None else [cost]),
+            ],
             metadata={ACCESS: access},
         )
 
@@ -121,9 +125,9 @@ def attribute(
     )
 
 
-def described_enum(cls: E, values: dict[str, str]) -> None:
+def described_enum(cls: E, values: dict[str, str], *, name: str | None = None) -> None:
     """Describe a domain enum and its values for the schema; every value must be described."""
-    declared: Any = strawberry.enum(cls, description=inspect.getdoc(cls))
+    declared: Any = strawberry.enum(cls, name=name, description=inspect.getdoc(cls))
     for value in declared.__strawberry_definition__.values:
         value.description = values[value.name]
 

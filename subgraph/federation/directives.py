@@ -1,38 +1,36 @@
 """The schema directives of the governance spec, and the link that imports them."""
 
 import datetime
-from enum import Enum
 
 import strawberry
 from strawberry.schema_directive import Location
+
+from subgraph.budgets.model import DpMechanism, DpQueryKind
+from subgraph.federation.declare import described_enum
 
 FEDERATION_URL = "https://specs.apollo.dev/federation/v2.9"
 GOVERNANCE_URL = "https://specs.intelgraph.dev/governance/v1.0"
 
 
-@strawberry.enum(description="How noise is drawn.")
-class DpMechanism(Enum):
-    """How noise is drawn."""
-
-    DISCRETE_LAPLACE = strawberry.enum_value(
-        "DISCRETE_LAPLACE", description="Integer noise with a geometric tail on both sides."
-    )
-    EXPONENTIAL = strawberry.enum_value(
-        "EXPONENTIAL", description="A candidate drawn with a probability that grows with its score."
-    )
-
-
-@strawberry.enum(description="What a differentially private query computes.")
-class DpQueryKind(Enum):
-    """What a differentially private query computes."""
-
-    COUNT = strawberry.enum_value("COUNT", description="Number of rows.")
-    DISTINCT_COUNT = strawberry.enum_value("DISTINCT_COUNT", description="Number of privacy units.")
-    SUM = strawberry.enum_value("SUM", description="Sum of a clamped column.")
-    MEAN = strawberry.enum_value("MEAN", description="Mean of a clamped column.")
-    VARIANCE = strawberry.enum_value("VARIANCE", description="Variance of a clamped column.")
-    HISTOGRAM = strawberry.enum_value("HISTOGRAM", description="Counts over public keys.")
-    QUANTILE = strawberry.enum_value("QUANTILE", description="A quantile of a clamped column.")
+described_enum(
+    DpMechanism,
+    {
+        "DISCRETE_LAPLACE": "Integer noise with a geometric tail on both sides.",
+        "EXPONENTIAL": "A candidate drawn with a probability that grows with its score.",
+    },
+)
+described_enum(
+    DpQueryKind,
+    {
+        "COUNT": "Number of rows.",
+        "DISTINCT_COUNT": "Number of privacy units.",
+        "SUM": "Sum of a clamped column.",
+        "MEAN": "Mean of a clamped column.",
+        "VARIANCE": "Variance of a clamped column.",
+        "HISTOGRAM": "Counts over public keys.",
+        "QUANTILE": "A quantile of a clamped column.",
+    },
+)
 
 
 @strawberry.schema_directive(

@@ -3,17 +3,24 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import NewType
 
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
+from subgraph.budgets.epsilon import format_epsilon, parse_epsilon
+from subgraph.errors import SubgraphError
+
 Digest = NewType("Digest", str)
 """A SHA-256 digest as text: `sha256:` and 64 lower-case hexadecimal digits."""
 
 UInt64 = NewType("UInt64", int)
 """An unsigned number that outgrows `Int`: a decimal string to clients."""
+
+Epsilon = NewType("Epsilon", Decimal)
+"""An amount of epsilon: a decimal string of nine places to clients."""
 
 JSON = NewType("JSON", object)
 """A JSON value."""
@@ -42,6 +49,13 @@ def _parse_uint64(value: object) -> int:
         message = "a UInt64 is a string of decimal digits, below 2^63"
         raise ValueError(message)
     return int(value)
+
+
+def _parse_epsilon(value: object) -> Decimal:
+    try:
+        return parse_epsilon(value)
+    except SubgraphError as error:
+        raise ValueError(error.message) from None
 
 
 def _write_moment(value: datetime) -> str:
@@ -77,6 +91,15 @@ SCALARS: Mapping[object, ScalarDefinition] = MappingProxyType(
             description="An unsigned number as a string of decimal digits.",
             serialize=str,
             parse_value=_parse_uint64,
+        ),
+        Epsilon: strawberry.scalar(
+            name="Epsilon",
+            description=(
+                "An amount of epsilon, as a decimal string with at most nine places; never a"
+                " float. Inputs are more than zero."
+            ),
+            serialize=format_epsilon,
+            parse_value=_parse_epsilon,
         ),
         JSON: strawberry.scalar(
             name="JSON",

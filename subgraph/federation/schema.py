@@ -23,14 +23,9 @@ from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import Info
 
+from subgraph.budgets.model import DpMechanism, DpQueryKind
 from subgraph.federation import entities, guards, lifecycle, plain_fields, sdl
-from subgraph.federation.directives import (
-    ARGUMENTS,
-    DpCost,
-    DpMechanism,
-    DpQueryKind,
-    GovernanceDeprecated,
-)
+from subgraph.federation.directives import ARGUMENTS, DpCost, GovernanceDeprecated
 from subgraph.federation.lifecycle import LifecycleRecord
 from subgraph.federation.scalars import SCALARS
 
@@ -59,7 +54,11 @@ class GovernanceSchema(FederatedSchema):
         )
         records = tuple(records)
         core = self.core
-        core.directives = (*core.directives, *map(self._directive, (DpCost, GovernanceDeprecated)))
+        # Strawberry defines those that a field carries, without descriptions.
+        own = [self._directive(cls) for cls in (DpCost, GovernanceDeprecated)]
+        names = {directive.name for directive in own}
+        standard = [item for item in core.directives if item.name not in names]
+        core.directives = (*standard, *own)
         _drop_null_defaults(core)
         plain_fields.shorten_resolvers(core)
         guards.install(core)

@@ -72,6 +72,10 @@ class _OwnPart(Visitor):
     def enter(self, node: Node, *_: Any) -> Any:
         if isinstance(node, SchemaDefinitionNode | SchemaExtensionNode):
             return REMOVE
+        if isinstance(node, DirectiveDefinitionNode):
+            # Strawberry prints those in use once more, without descriptions of their arguments.
+            bare = any(item.description is None for item in node.arguments or ())
+            return REMOVE if bare else None
         if isinstance(
             node, ScalarTypeDefinitionNode | UnionTypeDefinitionNode | ObjectTypeDefinitionNode
         ):

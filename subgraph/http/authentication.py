@@ -29,8 +29,12 @@ MAX_AUTHORIZATION_BYTES: Final = 8_192
 _AUTHORIZATION: Final = b"authorization"
 _CLIENT_NAME: Final = b"apollographql-client-name"
 _CLIENT_VERSION: Final = b"apollographql-client-version"
-_READ: Final = frozenset({_AUTHORIZATION, GATEWAY_SECRET_HEADER, _CLIENT_NAME, _CLIENT_VERSION})
+_IDEMPOTENCY_KEY: Final = b"idempotency-key"
+_READ: Final = frozenset(
+    {_AUTHORIZATION, GATEWAY_SECRET_HEADER, _CLIENT_NAME, _CLIENT_VERSION, _IDEMPOTENCY_KEY}
+)
 _GIVEN_ONCE: Final = frozenset({_AUTHORIZATION, GATEWAY_SECRET_HEADER})
+_LONGEST_IDEMPOTENCY_KEY: Final = 200
 _REMEMBERED_TOKENS: Final = 10_000
 
 _LONGEST_TOKEN_ID = 128
@@ -44,13 +48,15 @@ class Caller:
     """Who sent a request: `principal` is None for an anonymous one.
 
     `client_name` and `client_version` are what the caller says of its program, fit for metrics;
-    only a name from the token is verified. `via_gateway` adds no right.
+    only a name from the token is verified. `via_gateway` adds no right. `idempotency_key` is what
+    the caller chose so that a repeat pays once.
     """
 
     principal: Principal | None
     client_name: str | None
     client_version: str | None
     via_gateway: bool
+    idempotency_key: str | None = None
 
 
 class Unauthenticated(SubgraphError):
@@ -84,8 +90,9 @@ class Authenticator:
         """Return the caller of a request, given its headers as ASGI has them, in lower case.
 
         Raises `SubgraphError` with UNAUTHENTICATED for a token that does not hold,
-        GATEWAY_REQUIRED for a wrong gateway secret, or none where one is demanded, and
-        KEY_SET_UNAVAILABLE where nobody can tell.
+        GATEWAY_REQUIRED for a wrong gateway secret, or none where one is demanded,
+        KEY_SET_UNAVAILABLE where nobody can tell, and BAD_REQUEST for an idempotency key that is
+        none.
         """
         read: dict[bytes, bytes] = {}
         for name, value in headers:
@@ -101,7 +108,13 @@ class Authenticator:
         client_name = principal.client_name if principal is not None else None
         if client_name is None:
             client_name = _label(read.get(_CLIENT_NAME))
-        return Caller(principal, client_name, _label(read.get(_CLIENT_VERSION)), via_gateway)
+        return Caller(
+            principal,
+            client_name,
+            _label(read.get(_CLIENT_VERSION)),
+            via_gateway,
+            _idempotency_key(read.get(_IDEMPOTENCY_KEY)),
+        )
 
     async def aclose(self) -> None:
         """Give back the connections of the key source."""
@@ -199,6 +212,16 @@ def _token_id(token: str, claims: Mapping[str, Any]) -> str:
     if isinstance(named, str) and 0 < len(named) <= _LONGEST_TOKEN_ID and named.isprintable():
         return named
     return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+
+
+def _idempotency_key(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    key = value.decode("latin-1")
+    if not 1 <= len(key) <= _LONGEST_IDEMPOTENCY_KEY or not (key.isascii() and key.isprintable()):
+        message = f"Idempotency-Key: 1 to {_LONGEST_IDEMPOTENCY_KEY} printable ASCII characters."
+        raise SubgraphError(ErrorCode.BAD_REQUEST, message)
+    return key
 
 
 def _label(value: bytes | None) -> str | None:

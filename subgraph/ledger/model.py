@@ -23,6 +23,11 @@ class EventType(StrEnum):
 
     TENANT_REGISTERED = "tenant.registered"
     DATASET_REGISTERED = "dataset.registered"
+    DATASET_VERSION_PUBLISHED = "dataset.version.published"
+    BUDGET_POLICY_SET = "budget.policy.set"
+    BUDGET_LOW = "budget.low"
+    BUDGET_OVERRIDDEN = "budget.overridden"
+    BUDGET_HEAD = "budget.head"
     DEPRECATION_PUBLISHED = "deprecation.published"
     CHECKPOINT_SIGNED = "ledger.checkpoint.signed"
     KEY_ANNOUNCED = "ledger.key.announced"

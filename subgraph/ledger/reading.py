@@ -32,6 +32,10 @@ _EVENTS_OF_TYPE = tenant_read(
     f"SELECT {_EVENT} FROM ledger_event WHERE tenant_id = bound.tenant AND index > $2"
     " AND type = $4 ORDER BY index LIMIT $3"
 )
+_NEWEST_OF_TYPE = tenant_read(
+    f"SELECT {_EVENT} FROM ledger_event WHERE tenant_id = bound.tenant AND type = $2"
+    " ORDER BY index DESC LIMIT 1"
+)
 _EVENTS_BY_ID = tenant_read_many(
     f"SELECT {_EVENT} FROM ledger_event"
     " WHERE tenant_id = bound.tenant AND event_id = ANY (asked.keys)",
@@ -89,6 +93,11 @@ class LedgerReader:
         else:
             rows = await self._database.read(_EVENTS_OF_TYPE, _log(tenant), *arguments, type)
         return [recorded_event(row, tenant) for row in rows]
+
+    async def newest(self, tenant: str | None, type: str) -> RecordedEvent | None:
+        """The newest event of a type."""
+        rows = await self._database.read(_NEWEST_OF_TYPE, _log(tenant), type)
+        return recorded_event(rows[0], tenant) if rows else None
 
     async def event(self, tenant: str | None, event_id: UUID) -> RecordedEvent | None:
         """The event with this id."""

@@ -37,6 +37,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.unset import UNSET
 
 from subgraph.federation.access import Access
+from subgraph.federation.directives import DpCost
 from subgraph.federation.guards import entity_access, required_access
 
 _ENTITIES = "_entities"
@@ -63,11 +64,15 @@ _NOTHING = Load(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is known of an operation: its cost as a function of its variables, and its needs."""
+    """What is known of an operation: its cost as a function of its variables, and its needs.
+
+    `spends`: it names a field with `@dpCost`, which may cost epsilon.
+    """
 
     estimate: Estimate
     access: frozenset[Access]
     introspects: bool
+    spends: bool
 
 
 def survey(
@@ -83,10 +88,10 @@ def survey(
         definition.variable.name.value: _literal(definition.default_value)
         for definition in operation.variable_definitions or ()
     }
-    reader = _Reader(schema, fragments, defaults, weight, set(), set())
+    reader = _Reader(schema, fragments, defaults, weight, set(), set(), set())
     estimate = reader.selections(operation.selection_set, root, {})
     introspects = not reader.introspection.isdisjoint(("__schema", "__type"))
-    return Survey(estimate, frozenset(reader.access), introspects)
+    return Survey(estimate, frozenset(reader.access), introspects, bool(reader.spending))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class _Reader:
     root_weight: int | None
     access: set[Access]
     introspection: set[str]
+    spending: set[str]
 
     def selections(
         self, selection_set: SelectionSetNode, parent: GraphQLNamedType, sized: Mapping[str, Size]
@@ -138,7 +144,9 @@ class _Reader:
         self.access.update(required_access(field))
         if node.name.value == _ENTITIES:
             self.access.update(entity_access(self.schema))
-        directives = _directives(field)
+        directives = directives_of(field)
+        if any(isinstance(item, DpCost) for item in directives):
+            self.spending.add(node.name.value)
         cost = next((item.weight for item in directives if isinstance(item, Cost)), None)
         list_size = next((item for item in directives if isinstance(item, ListSize)), None)
         slices = self._slices(node, field, list_size)
@@ -209,7 +217,8 @@ class _Reader:
         return _constant(0)
 
 
-def _directives(field: GraphQLField) -> Sequence[object]:
+def directives_of(field: GraphQLField) -> Sequence[object]:
+    """The schema directives that a field was declared with."""
     definition: Any = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     return definition.directives if definition is not None else ()
 

@@ -36,11 +36,13 @@ class InvalidDocument(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of a document."""
+    """One operation of a document, with the fragments that it may spread."""
 
     name: str | None
     type: OperationType
     survey: Survey
+    definition: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def read(schema: GraphQLSchema, text: str, limits: Limits, *, hide_suggestions: 
             definition.name.value if definition.name else None,
             definition.operation,
             survey(schema, definition, fragments),
+            definition,
+            fragments,
         )
         for definition in ast.definitions
         if isinstance(definition, OperationDefinitionNode)

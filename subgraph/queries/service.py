@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from inspect import isawaitable
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from graphql import ExecutionResult, execute
 from graphql.language import OperationType
 from strawberry.execution.is_awaitable import optimized_is_awaitable
 
+from subgraph.budgets.planning import AskedRelease
 from subgraph.db.service import StatementCount, statement_count
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import Access
@@ -20,6 +21,7 @@ from subgraph.queries import errors
 from subgraph.queries.documents import Document, DocumentCache, InvalidDocument, Operation
 from subgraph.queries.limits import Limits
 from subgraph.queries.model import OperationRequest, OperationResult
+from subgraph.queries.releases import asked_releases
 
 _is_awaitable: Any = optimized_is_awaitable
 _LARGEST_NUMBER = 2**53 - 1
@@ -63,6 +65,14 @@ class OperationContext(Protocol):
         """Decide each access before the operation begins. Raises `POLICY_UNAVAILABLE`."""
         ...
 
+    async def paying(self, asked: Sequence[AskedRelease]) -> Self:
+        """Pay for the releases of one operation, before its resolvers run.
+
+        MUST answer a context for this operation alone, whose releases are those, and MUST touch
+        no protected data that was not paid for. Raises `SubgraphError` to refuse the operation.
+        """
+        ...
+
 
 class OperationService:
     """Every GraphQL operation of this process goes through `run`."""
@@ -104,6 +114,22 @@ class OperationService:
         finally:
             statement_count.reset(token)
 
+    def releases(self, request: OperationRequest) -> list[AskedRelease]:
+        """The releases that `run` would pay for, without running anything.
+
+        Raises `SubgraphError` for what is refused before an operation runs.
+        """
+        try:
+            document, _ = self._documents.get(request.document)
+        except InvalidDocument as invalid:
+            message = invalid.errors[0].message
+            raise SubgraphError(ErrorCode.GRAPHQL_VALIDATION_FAILED, message) from None
+        operation = document.operation(request.operation_name)
+        self._admit(operation, request)
+        if not operation.survey.spends:
+            return []
+        return asked_releases(self._schema.core, operation, request.variables or {})
+
     def _find(self, request: OperationRequest) -> tuple[Document, Operation] | OperationResult:
         try:
             document, cached = self._documents.get(request.document)
@@ -125,6 +151,9 @@ class OperationService:
         try:
             self._admit(operation, request)
             await context.authorise(operation.survey.access)
+            if operation.survey.spends:
+                asked = asked_releases(self._schema.core, operation, request.variables or {})
+                context = await context.paying(asked)
             return _result(await self._execute(document, operation, request, context))
         except SubgraphError as error:
             return _refused([errors.of_subgraph(error)], error.code.status)
@@ -141,6 +170,10 @@ class OperationService:
     def _admit(self, operation: Operation, request: OperationRequest) -> None:
         if request.read_only and operation.type is not OperationType.QUERY:
             raise SubgraphError(ErrorCode.METHOD_NOT_ALLOWED, "A mutation is sent by POST.")
+        if request.read_only and operation.survey.spends:
+            # A GET may be prefetched, cached and repeated by whatever is on the way.
+            message = "An operation that spends a privacy budget is sent by POST."
+            raise SubgraphError(ErrorCode.METHOD_NOT_ALLOWED, message)
         if operation.type is OperationType.SUBSCRIPTION:
             raise SubgraphError(
                 ErrorCode.OPERATION_RESOLUTION_FAILED, "There are no subscriptions."

@@ -40,6 +40,20 @@ def dataset_registered(dataset: Dataset, *, by: str) -> NewEvent:
     )
 
 
+def dataset_version_published(dataset: Dataset, *, replaced: str, by: str) -> NewEvent:
+    """A new version of a data set: what was released of the replaced one is not given again."""
+    return NewEvent(
+        EventType.DATASET_VERSION_PUBLISHED,
+        by,
+        dataset.tenant_id,
+        payload={
+            "datasetId": str(dataset.dataset_id),
+            "version": dataset.version,
+            "replaced": replaced,
+        },
+    )
+
+
 def _column(column: Column) -> dict[str, JSONValue]:
     # Bounds are decimal texts: a ledger holds no binary fractions.
     described: dict[str, JSONValue] = {"name": column.name, "kind": column.kind.value}

@@ -1,15 +1,21 @@
 """Registers tenants and data sets, each with an event in the tenant's ledger."""
 
+import re
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from subgraph.db import ids
 from subgraph.db.ids import IdKind
 from subgraph.db.service import Database
-from subgraph.errors import ErrorCode
+from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.ledger.service import Ledger
 from subgraph.tenants import store
 from subgraph.tenants.errors import InvalidRegistration
-from subgraph.tenants.events import dataset_registered, tenant_registered
+from subgraph.tenants.events import (
+    dataset_registered,
+    dataset_version_published,
+    tenant_registered,
+)
 from subgraph.tenants.model import (
     Dataset,
     DatasetRegistration,
@@ -21,6 +27,7 @@ from subgraph.tenants.regions import RegionRegistry
 from subgraph.tenants.registration import check_columns, check_dataset, check_tenant
 
 _FIRST_VERSION = "1"
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class TenantService:
@@ -93,6 +100,31 @@ class TenantService:
             message = "a data set with this slug is registered with other metadata"
             raise InvalidRegistration(message, ("input", "slug"), ErrorCode.ALREADY_EXISTS)
         return standing
+
+    async def publish_version(
+        self, tenant: str, dataset_id: UUID, version: str, *, by: str
+    ) -> Dataset:
+        """Say that the data of a data set have changed, under a label that it never had.
+
+        Repeating the current label changes nothing. Raises `UNKNOWN_OBJECT`, `INVALID_INPUT` for a
+        text that is no label, and `ALREADY_EXISTS` for one of an older version.
+        """
+        if not _LABEL.fullmatch(version):
+            message = "version: 1 to 64 letters, digits, dots, underscores and hyphens"
+            raise SubgraphError(ErrorCode.INVALID_INPUT, message)
+        async with self._database.transaction(tenant) as transaction:
+            dataset = await store.lock_dataset(transaction, tenant, dataset_id)
+            if dataset is None:
+                raise SubgraphError(ErrorCode.UNKNOWN_OBJECT, "there is no such data set")
+            if dataset.version == version:
+                return dataset
+            if not await store.publish_version(transaction, dataset, version, by=by):
+                message = "the data set had this version before"
+                raise SubgraphError(ErrorCode.ALREADY_EXISTS, message)
+            published = replace(dataset, version=version)
+            event = dataset_version_published(published, replaced=dataset.version, by=by)
+            await self._ledger.append(transaction, event)
+        return published
 
     @staticmethod
     def _source_key(tenant: str, source: str) -> UUID:

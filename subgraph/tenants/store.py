@@ -118,6 +118,37 @@ async def dataset_by_slug(transaction: Transaction, tenant: str, slug: str) -> D
     return _dataset(row) if row else None
 
 
+async def lock_dataset(transaction: Transaction, tenant: str, dataset_id: UUID) -> Dataset | None:
+    """A data set whose version nobody else changes until the transaction ends."""
+    row = await transaction.row(
+        f"SELECT {_DATASET} FROM dataset WHERE tenant_id = $1 AND dataset_id = $2 FOR UPDATE",
+        tenant,
+        dataset_id,
+    )
+    return _dataset(row) if row else None
+
+
+async def publish_version(
+    transaction: Transaction, dataset: Dataset, version: str, *, by: str
+) -> bool:
+    """Give a locked data set a version; False when it had it before."""
+    row = await transaction.row(
+        # The first version was never published, so it is kept when it is replaced.
+        "WITH replaced AS (INSERT INTO dataset_version (tenant_id, dataset_id, version, by)"
+        "  VALUES ($1, $2, $3, $5) ON CONFLICT DO NOTHING),"
+        " published AS (INSERT INTO dataset_version (tenant_id, dataset_id, version, by)"
+        "  VALUES ($1, $2, $4, $5) ON CONFLICT DO NOTHING RETURNING version)"
+        " UPDATE dataset d SET version = published.version FROM published"
+        " WHERE d.tenant_id = $1 AND d.dataset_id = $2 RETURNING d.version",
+        dataset.tenant_id,
+        dataset.dataset_id,
+        dataset.version,
+        version,
+        by,
+    )
+    return row is not None
+
+
 async def relation(transaction: Transaction, name: str) -> Row | None:
     """What the catalogue says of a relation: its columns, and whether the service may read it."""
     return await transaction.row(

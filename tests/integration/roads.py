@@ -1,5 +1,6 @@
 """The ways to every object type of the schema."""
 
+from tests.integration.budget_roads import BUDGET_ARGUMENTS, BUDGET_ROADS
 from tests.integration.key_roads import KEY_ARGUMENTS, KEY_ROADS, MORE_ROADS
 from tests.integration.templates import (
     DATASET,
@@ -102,5 +103,5 @@ _ARGUMENTS = {
 ROADS = {
     name: [*_ROADS.get(name, ()), *KEY_ROADS.get(name, ()), *MORE_ROADS.get(name, ())]
     for name in {*_ROADS, *KEY_ROADS}
-}
-ARGUMENTS = _ARGUMENTS | KEY_ARGUMENTS
+} | BUDGET_ROADS
+ARGUMENTS = _ARGUMENTS | KEY_ARGUMENTS | BUDGET_ARGUMENTS

@@ -25,6 +25,7 @@ from tests.integration.datasets import (
 )
 from tests.integration.keys import APPROVERS, JUSTIFICATION, REQUESTER, Caller, worker
 from tests.integration.questions import AUTHENTICATED, SERVED, asked, questions
+from tests.integration.releases import Spender
 
 CLIENT = {"apollographql-client-name": "tests", "x-request-id": "0" * 16}
 QUESTIONS = list(questions(SERVED))
@@ -50,6 +51,9 @@ KINDS = {
     "pending": IdKind.BREAK_GLASS,
     "withdrawn": IdKind.BREAK_GLASS,
     "refused": IdKind.BREAK_GLASS,
+    "budget": IdKind.PRIVACY_BUDGET,
+    "spend": IdKind.DP_SPEND,
+    "override": IdKind.BUDGET_OVERRIDE,
 }
 OF_TENANT = [
     (coordinate, operation)
@@ -103,10 +107,22 @@ async def build(
         "dataset": dataset,
         "event": event,
         **await _custody(api, tenant, settings, database),
+        **await _budget(Spender(api, tenant, dataset)),
     }
     await _quarantine(postgres, objects["ended"], objects["record"])
     unknown, new = (f"t-{secrets.token_hex(8)}" for _ in range(2))
     return World(tenant, source, other, unknown, new, objects)
+
+
+async def _budget(owner: Spender) -> dict[str, str]:
+    await owner.set_policy("1000")
+    released = await owner.released("count { spend { id } }")
+    requested = await owner.request_override("1")
+    return {
+        "budget": (await owner.budget("id"))["id"],
+        "spend": released["count"]["spend"]["id"],
+        "override": requested["override"]["id"],
+    }
 
 
 async def _custody(api: Api, tenant: str, settings: Settings, database: Database) -> dict[str, str]:

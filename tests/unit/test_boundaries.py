@@ -16,6 +16,7 @@ DRIVERS = {"asyncpg", "sqlalchemy", "alembic", "psycopg", "psycopg2"}
 PRIVATE = {"_pool", "_fetch"}
 # Connections that are bound to no tenant are the operator's; no request reaches these modules.
 OPERATORS = {
+    "subgraph/budgets/sweeper.py",
     "subgraph/cli/stack.py",
     "subgraph/keys/jobs/maintenance.py",
     "subgraph/ledger/checkpoints.py",

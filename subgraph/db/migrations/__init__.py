@@ -1,4 +1,4 @@
 """The revisions of the database, in order."""
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision that this release needs; a test compares it with the scripts."""

@@ -7,6 +7,7 @@ id `_deployment`, which no tenant can register.
 
 from subgraph.db.tables import (  # noqa: F401 - they enter their tables
     approvals,
+    budgets,
     keys,
     ledger,
     tenancy,

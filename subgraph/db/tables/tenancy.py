@@ -74,3 +74,16 @@ dataset = Table(
     CheckConstraint("license_text_digest ~ '^sha256:[0-9a-f]{64}$'", name="license_text_digest"),
     comment="Metadata of a data set that may be queried under differential privacy.",
 )
+
+dataset_version = Table(
+    "dataset_version",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("dataset_id", UUID, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("by", Text, nullable=False, comment="pseudonymous subject id"),
+    PrimaryKeyConstraint("tenant_id", "dataset_id", "version"),
+    ForeignKeyConstraint(["tenant_id", "dataset_id"], ["dataset.tenant_id", "dataset.dataset_id"]),
+    comment="The versions that data sets have had; none is ever used again.",
+)

@@ -26,7 +26,7 @@ PRIVILEGES: Mapping[str, Mapping[str, set[str]]] = {
     "public.alembic_version": {"ig_service": {"SELECT"}, "ig_system": {"SELECT"}},
     "public.tenant": {"ig_service": {"SELECT", "INSERT"}, "ig_system": {"SELECT", "INSERT"}},
     "public.dataset_source": {"ig_service": {"SELECT"}, "ig_system": {"SELECT", "INSERT"}},
-    "public.dataset": {"ig_service": {"SELECT", "INSERT"}},
+    "public.dataset": {"ig_service": {"SELECT", "INSERT", "UPDATE of a column"}},
     "public.ledger_log": {
         "ig_service": {"SELECT", "INSERT", "UPDATE of a column"}, "ig_system": {"SELECT"},
     },
@@ -73,6 +73,26 @@ PRIVILEGES: Mapping[str, Mapping[str, set[str]]] = {
     },
     "work.pgqueuer_schedules": {"ig_system": {"SELECT", "INSERT", "UPDATE", "DELETE"}},
     "work.pgqueuer_statistics": {"ig_system": {"SELECT", "INSERT", "UPDATE", "DELETE"}},
+    "public.dataset_version": {"ig_service": {"SELECT", "INSERT"}},
+    "public.dp_policy": {"ig_service": {"SELECT", "INSERT"}, "ig_system": {"SELECT"}},
+    "public.dp_budget": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"},
+        "ig_system": {"SELECT", "UPDATE of a column"},
+    },
+    "public.dp_reservation": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"},
+        "ig_system": {"SELECT", "UPDATE of a column"},
+    },
+    "public.dp_spend": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"},
+        "ig_system": {"SELECT", "UPDATE of a column"},
+    },
+    "public.dp_release": {"ig_service": {"SELECT", "INSERT"}},
+    "public.dp_override": {"ig_service": {"SELECT", "INSERT"}},
+    "public.dp_ticket": {
+        "ig_service": {"SELECT", "INSERT", "UPDATE of a column"},
+        "ig_system": {"SELECT", "UPDATE of a column"},
+    },
     "tenant_data.rand_health_insurance": {"ig_service": {"SELECT"}},
 }  # fmt: skip
 

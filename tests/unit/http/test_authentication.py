@@ -363,6 +363,20 @@ async def test_client_identity_is_cut_to_plain_characters(authenticator: Authent
     assert caller.client_version == "1.2.3-_"
 
 
+async def test_idempotency_key_is_the_callers_own(authenticator: Authenticator) -> None:
+    caller = await authenticator.authenticate([(b"idempotency-key", b'"import-1"')])
+    assert caller.idempotency_key == '"import-1"'
+
+
+@pytest.mark.parametrize("key", [b"", b"\xe9", b"a\tb", b"x" * 201])
+async def test_idempotency_key_that_cannot_be_kept_is_refused(
+    authenticator: Authenticator, key: bytes
+) -> None:
+    with pytest.raises(SubgraphError) as refused:
+        await authenticator.authenticate([(b"idempotency-key", key)])
+    assert refused.value.code is ErrorCode.BAD_REQUEST
+
+
 async def test_client_name_of_the_token_wins(
     authenticator: Authenticator, key: DevelopmentKey
 ) -> None:

@@ -1,12 +1,18 @@
 """What the operation service tells its observer, and how it refuses."""
 
-from collections.abc import Iterable
+# ruff: noqa: UP031 - GraphQL has braces of its own
+
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 import pytest
 
 from subgraph import schema
+from subgraph.budgets.planning import AskedRelease
+from subgraph.db import ids
+from subgraph.db.ids import IdKind
 from subgraph.deprecations import policy_file
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import Access
@@ -55,6 +61,11 @@ class Caller:
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
         self.asked: list[set[str]] = []
+        self.paid: list[list[str]] = []
+
+    async def paying(self, asked: Sequence[AskedRelease]) -> Self:
+        self.paid.append([".".join(map(str, item.path)) for item in asked])
+        return self
 
     async def authorise(self, wanted: Iterable[Access]) -> None:
         self.asked.append({access.name for access in wanted})
@@ -180,3 +191,61 @@ async def test_same_variables_object_is_left_as_it_was(service: OperationService
     document = "query($n: Int!) { deprecations(first: $n) { pageInfo { hasNextPage } } }"
     await run(service, document, variables=variables)
     assert variables == {"n": 3, "unused": [1]}
+
+
+# --- operations that spend
+
+SPENDING = (
+    'query Q { tenant(id: "acme") { dataset(id: "%s") { dp { count { value } } } } }'
+    % ids.encode(IdKind.DATASET, "acme", UUID(int=1))
+)
+
+
+async def test_spending_operation_pays_before_it_runs(service: OperationService) -> None:
+    caller = Caller()
+    await run(service, SPENDING, caller)
+    assert caller.paid == [["tenant.dataset.dp.count"]]
+
+
+async def test_operation_that_spends_nothing_is_not_asked_to_pay(service: OperationService) -> None:
+    caller = Caller()
+    await run(service, "{ caller { subject } }", caller)
+    assert caller.paid == []
+
+
+async def test_refusal_to_pay_runs_nothing(service: OperationService) -> None:
+    class Broke(Caller):
+        async def paying(self, asked: Sequence[AskedRelease]) -> Self:
+            raise SubgraphError(ErrorCode.DP_TOO_MANY_RELEASES)
+
+    result = await run(service, SPENDING, Broke())
+    assert (result.status, result.codes) == (400, ("DP_TOO_MANY_RELEASES",))
+    assert "data" not in result.payload
+
+
+async def test_read_only_request_spends_nothing(service: OperationService) -> None:
+    caller = Caller()
+    result = await run(service, SPENDING, caller, read_only=True)
+    assert (result.status, result.codes) == (405, ("METHOD_NOT_ALLOWED",))
+    assert caller.paid == []
+
+
+def test_releases_of_a_document_are_told_without_running_it(service: OperationService) -> None:
+    (found,) = service.releases(OperationRequest(SPENDING))
+    assert found.path == ("tenant", "dataset", "dp", "count")
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ("{", ErrorCode.GRAPHQL_PARSE_FAILED),
+        ("{ nothing }", ErrorCode.GRAPHQL_VALIDATION_FAILED),
+        ("query A { __typename } query B { __typename }", ErrorCode.OPERATION_RESOLUTION_FAILED),
+    ],
+)
+def test_document_that_cannot_run_has_no_releases(
+    service: OperationService, document: str, code: ErrorCode
+) -> None:
+    with pytest.raises(SubgraphError) as refused:
+        service.releases(OperationRequest(document))
+    assert refused.value.code is code
