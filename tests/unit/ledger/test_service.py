@@ -169,13 +169,13 @@ async def test_an_id_of_another_tenant_is_free(process: Deployment) -> None:
 
 async def test_personal_data_is_only_committed_to(process: Deployment) -> None:
     tenant, event_id = new_tenant(), uuid4()
-    personal = {"email": "ada@example.org"}
+    personal = {"email": "Zuse@example.org"}
     wanted = event(tenant, payload=None, personal=personal, event_id=event_id)
     once = await process.record(wanted)
     assert await process.record(wanted) == once
     stored = await process.reader.event(tenant, event_id)
     assert stored is not None
-    assert b"ada" not in stored.entry
+    assert b"Zuse" not in stored.entry
     with pytest.raises(SubgraphError) as refused:
         await process.record(event(tenant, payload=None, personal={}, event_id=event_id))
     assert refused.value.code is ErrorCode.LEDGER_EQUIVOCATION
@@ -183,7 +183,7 @@ async def test_personal_data_is_only_committed_to(process: Deployment) -> None:
 
 async def test_erased_personal_data_leaves_the_tree_whole(process: Deployment) -> None:
     tenant, event_id = new_tenant(), uuid4()
-    wanted = event(tenant, payload=None, personal={"email": "ada"}, event_id=event_id)
+    wanted = event(tenant, payload=None, personal={"email": "Zuse"}, event_id=event_id)
     await process.record(wanted, event(tenant, 1))
     async with process.database.transaction(tenant) as transaction:
         assert await process.ledger.erase_personal(transaction, tenant, event_id)
