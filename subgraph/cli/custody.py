@@ -67,6 +67,17 @@ async def status(folder: Path | None, tenant: str, *, follow: bool) -> int:
     return 0
 
 
+async def schedule(folder: Path | None, tenant: str, days: int | None) -> int:
+    """Have the key rotated every so many days; None: only when asked.
+
+    Raises `KEY_NOT_FOUND` for a tenant without a key.
+    """
+    async with _services(folder) as (_, recording, keys):
+        await recording.start()
+        await keys.custody.schedule_rotation(tenant, days, by=OPERATOR)
+    return 0
+
+
 async def attribute(folder: Path | None, tenant: str, text: str) -> list[str]:
     """A line for each marker: the request it names, and the value that it was made for."""
     async with _services(folder) as (_, _, keys):

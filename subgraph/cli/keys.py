@@ -1,4 +1,4 @@
-"""`ig keys`: rotates, rewraps and re-encrypts, says how far that is, and reads markers.
+"""`ig keys`: rotates, rewraps and re-encrypts, now or regularly, and reads markers.
 
 The work is done by `ig worker`; what is planned here goes on when the command is interrupted.
 """
@@ -16,6 +16,7 @@ _SUMMARIES = {
     KeyJobKind.REENCRYPT: "move records to new data keys",
 }
 _MOST_CHARACTERS = 1_000_000
+_MOST_DAYS = 3650
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
     status = _command(commands, "status", "show a tenant's key, its versions and its job")
     status.add_argument("--follow", action="store_true", help="wait until the job has ended")
     status.set_defaults(run=_status)
+    schedule = _command(commands, "schedule", "have a tenant's key rotated regularly")
+    schedule.add_argument(
+        "--days", type=_days, help="how often, 1 to 3650 days (default: only when asked)"
+    )
+    schedule.set_defaults(run=_schedule)
     summary = "find who read what, by the markers that break-glass leaves in values"
     attribute = _command(commands, "attribute", summary)
     attribute.add_argument("file", metavar="FILE", help="a text that leaked, or - for stdin")
@@ -62,6 +68,18 @@ async def _status(parsed: argparse.Namespace) -> int:
     from subgraph.cli import custody
 
     return await custody.status(parsed.data_dir, parsed.tenant, follow=parsed.follow)
+
+
+async def _schedule(parsed: argparse.Namespace) -> int:
+    from subgraph.cli import custody
+
+    return await custody.schedule(parsed.data_dir, parsed.tenant, parsed.days)
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MOST_DAYS):
+        raise argparse.ArgumentTypeError(f"1 to {_MOST_DAYS} days")
+    return int(text)
 
 
 async def _attribute(parsed: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from subgraph.keys.jobs.runner import JobRunner, Pace
 from subgraph.keys.runtime import JOB_ENTRYPOINT, KeysRuntime, enqueue_slice
 from subgraph.ledger.runtime import LedgerRuntime
 from subgraph.settings import Settings
-from subgraph.telemetry import configure_logging
+from subgraph.telemetry import Telemetry, configure_logging
 
 _AGAIN_SECONDS = 1.0
 _STALLED = 4.0
@@ -72,6 +72,9 @@ async def live(configured: Settings, stopping: asyncio.Event) -> None:
         recording = LedgerRuntime(configured, database)
         parts.push_async_callback(recording.close)
         keys = KeysRuntime(configured, database, recording)
+        observed = Telemetry.start(configured, os.environ)
+        parts.callback(observed.shutdown)
+        observed.observe_keys(keys.telemetry)
         if not await _recorded(recording, stopping):
             return
         await parts.enter_async_context(_beside(recording.run(_nothing), stopping))
@@ -87,6 +90,7 @@ async def live(configured: Settings, stopping: asyncio.Event) -> None:
             keys.cipher,
             enqueue=enqueue_slice,
             pace=Pace(blocked_seconds=configured.worker_blocked_seconds),
+            rows=keys.telemetry.job_rows,
         )
         await _work(configured, system_dsn, runner, stopping)
 

@@ -129,6 +129,20 @@ async def test_a_tenant_without_a_key_is_told_so(here: Process, command: str) ->
     assert (status, err.startswith("ig: KEY_NOT_FOUND: ")) == (1, True)
 
 
+async def test_a_rotation_is_scheduled_and_called_off(here: Process) -> None:
+    tenant = await here.make_tenant()
+    assert (await ig(here, "keys", "schedule", "--tenant", tenant, "--days", "90"))[0] == 0
+    assert "rotation every 90 days" in (await ig(here, "keys", "status", "--tenant", tenant))[1]
+    assert (await ig(here, "keys", "schedule", "--tenant", tenant))[0] == 0
+    assert "rotation" not in (await ig(here, "keys", "status", "--tenant", tenant))[1]
+
+
+@pytest.mark.parametrize("days", ["0", "3651", "-1", "1.5", "\u0663"])
+async def test_a_rotation_is_scheduled_in_whole_days(here: Process, days: str) -> None:
+    status, _, err = await ig(here, "keys", "schedule", "--tenant", "any", f"--days={days}")
+    assert (status, "1 to 3650 days" in err) == (2, True)
+
+
 async def test_a_text_without_markers_names_nobody(here: Process) -> None:
     tenant = await here.make_tenant()
     status, out, _ = await ig(here, "keys", "attribute", "--tenant", tenant, "-", given="text")

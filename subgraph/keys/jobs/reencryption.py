@@ -5,6 +5,7 @@ transaction takes long, and grows again, a little at a time, when it does not (A
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -54,6 +55,7 @@ class Reencryption:
         faults: JobFaultPoints,
         *,
         slice_seconds: float,
+        counted: Counter[str],
     ) -> None:
         self._database = database
         self._custody = custody
@@ -61,6 +63,7 @@ class Reencryption:
         self._fence = fence
         self._faults = faults
         self._slice_seconds = slice_seconds
+        self._counted = counted
         self._most = _LARGEST // 2
 
     async def run(self, job: KeyJob) -> None:
@@ -161,6 +164,9 @@ class Reencryption:
                     empty_sweeps=0 if moved else held.empty_sweeps,
                 ),
             )
+        self._counted.update(
+            reencrypted=moved, superseded=len(batch.rows) - moved, quarantined=listed
+        )
         await self._faults(JobFaultPoint.BATCH_COMMITTED)
         self._adapt(monotonic() - began)
 

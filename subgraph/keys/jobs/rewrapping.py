@@ -1,5 +1,6 @@
 """Wraps data keys again under the newest version of the tenant's key; no record is touched."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -31,6 +32,7 @@ class Rewrapping:
         fence: Fence,
         *,
         faults: JobFaultPoints,
+        counted: Counter[str],
     ) -> None:
         self._database = database
         self._custody = custody
@@ -38,6 +40,7 @@ class Rewrapping:
         self._following = following
         self._fence = fence
         self._faults = faults
+        self._counted = counted
 
     async def run(self, job: KeyJob) -> None:
         """Rewrap what is behind, or count an empty sweep. Raises `KeyProviderError`, `FencedOut`.
@@ -88,4 +91,5 @@ class Rewrapping:
                 await self._fence.append(transaction, event, job.job_id, active.version_id)
             done, superseded = held.done + moved, held.superseded + (not moved)
             await self._fence.save(transaction, replace(held, done=done, superseded=superseded))
+        self._counted["rewrapped" if moved else "superseded"] += 1
         await self._faults(JobFaultPoint.REWRAPPED)

@@ -6,6 +6,7 @@ its claim still stands.
 """
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -44,7 +45,10 @@ class Pace:
 
 
 class JobRunner:
-    """Runs slices for the worker; any number of them, on any number of machines."""
+    """Runs slices for the worker; any number of them, on any number of machines.
+
+    `rows` counts, by outcome, what this process has committed.
+    """
 
     def __init__(
         self,
@@ -56,8 +60,10 @@ class JobRunner:
         *,
         enqueue: Enqueue,
         pace: Pace,
+        rows: Counter[str] | None = None,
         faults: JobFaultPoints = no_faults,
     ) -> None:
+        counted = Counter[str]() if rows is None else rows
         self._database = database
         self._pace = pace
         self._faults = faults
@@ -65,10 +71,16 @@ class JobRunner:
         following = Following(database, custody, wrappers, self._fence, faults)
         self._starting = Starting(database, custody, following, self._fence, faults)
         self._rewrapping = Rewrapping(
-            database, custody, wrappers, following, self._fence, faults=faults
+            database, custody, wrappers, following, self._fence, faults=faults, counted=counted
         )
         self._reencryption = Reencryption(
-            database, custody, cipher, self._fence, faults, slice_seconds=pace.slice_seconds
+            database,
+            custody,
+            cipher,
+            self._fence,
+            faults,
+            slice_seconds=pace.slice_seconds,
+            counted=counted,
         )
         self._verification = Verification(database, custody, cipher, self._fence, faults)
 

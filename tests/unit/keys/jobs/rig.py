@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,7 +44,11 @@ class Process:
     keys: KeysRuntime
 
     def runner(
-        self, faults: JobFaultPoints = no_faults, *, slice_seconds: float = 60.0
+        self,
+        faults: JobFaultPoints = no_faults,
+        *,
+        slice_seconds: float = 60.0,
+        rows: Counter[str] | None = None,
     ) -> JobRunner:
         return JobRunner(
             self.database,
@@ -53,6 +58,7 @@ class Process:
             self.keys.cipher,
             enqueue=enqueue_slice,
             pace=Pace(slice_seconds=slice_seconds, blocked_seconds=7.0, retry_seconds=3.0),
+            rows=rows,
             faults=faults,
         )
 

@@ -1,3 +1,5 @@
+from collections import Counter
+
 from subgraph.keys.jobs.model import KeyJobKind, KeyJobState
 from tests.unit.keys.jobs.rig import Process
 
@@ -10,6 +12,22 @@ async def test_reencryption_moves_every_record(here: Process) -> None:
     assert await here.read(tenant, list(written)) == written
     assert sorted((await here.counted(tenant)).values()) == [(0, 0), (500, 500)]
     assert await here.data_keys(tenant) == [(1, "RETIRED", 1), (2, "ACTIVE", 1)]
+
+
+async def test_rows_are_counted_by_outcome_once_they_are_committed(here: Process) -> None:
+    tenant = await here.make_tenant()
+    ids = list(await here.fill(tenant, 30))
+    await here.damage(tenant, ids[0])
+    rows = Counter[str]()
+    runner = here.runner(rows=rows)
+    for kind in (KeyJobKind.REENCRYPT, KeyJobKind.ROTATE):
+        await here.finish(await here.plan(tenant, kind), runner)
+    # The damaged record keeps its data key in use, so two of them were wrapped again.
+    assert {name: count for name, count in rows.items() if count} == {
+        "reencrypted": 29,
+        "quarantined": 1,
+        "rewrapped": 2,
+    }
 
 
 async def test_a_rotation_rewraps_and_gives_writers_new_keys(here: Process) -> None:
