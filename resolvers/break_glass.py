@@ -19,6 +19,7 @@ from resolvers.connections import (
     page_of,
 )
 from resolvers.context import Info, RequestContext
+from resolvers.entities import by_tenant, load_by_id
 from resolvers.events import events_about
 from resolvers.ledger import LedgerEvent
 from subgraph.db import ids
@@ -134,11 +135,8 @@ class BreakGlassRequest:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["BreakGlassRequest | None"]:
         """The requests with these ids; one statement."""
-        entities = [ids.decode(IdKind.BREAK_GLASS, key) for key in keys]
-        asked = [(entity.tenant, entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.break_glass.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if request is None else cls.of(request) for request in found]
+        loader = context.loaders.break_glass
+        return await load_by_id(IdKind.BREAK_GLASS, keys, loader, by_tenant, cls.of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from resolvers.connections import (
     position,
 )
 from resolvers.context import Info, RequestContext
+from resolvers.entities import by_tenant, load_by_id
 from resolvers.events import events_about
 from resolvers.ledger import LedgerEvent, digest
 from subgraph.budgets import model
@@ -36,7 +37,7 @@ from subgraph.budgets.override_requests import OverrideRequest
 from subgraph.budgets.windows import window_key, window_of_key
 from subgraph.db import ids
 from subgraph.db.cursors import ListIdentity
-from subgraph.db.ids import IdKind
+from subgraph.db.ids import EntityId, IdKind
 from subgraph.federation.access import AS_PARENT, scope
 from subgraph.federation.declare import attribute, described_enum, field, object_type
 from subgraph.federation.scalars import Digest, Epsilon
@@ -149,11 +150,8 @@ class DpSpend:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["DpSpend | None"]:
         """The spends with these ids; one statement."""
-        entities = [ids.decode(IdKind.DP_SPEND, key) for key in keys]
-        asked = [(entity.tenant, entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.spends.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if spend is None else cls.of(spend) for spend in found]
+        loader = context.loaders.spends
+        return await load_by_id(IdKind.DP_SPEND, keys, loader, by_tenant, cls.of)
 
 
 @object_type(access=AS_PARENT)
@@ -219,11 +217,8 @@ class BudgetOverride:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["BudgetOverride | None"]:
         """The requests with these ids; one statement."""
-        entities = [ids.decode(IdKind.BUDGET_OVERRIDE, key) for key in keys]
-        asked = [(entity.tenant, entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.budget_overrides.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if request is None else cls.of(request) for request in found]
+        loader = context.loaders.budget_overrides
+        return await load_by_id(IdKind.BUDGET_OVERRIDE, keys, loader, by_tenant, cls.of)
 
 
 @object_type(access=_READ, key="id")
@@ -325,16 +320,14 @@ class PrivacyBudget:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["PrivacyBudget | None"]:
         """The windows with these ids; one statement."""
-        asked: list[tuple[str, datetime] | None] = []
-        for key in keys:
-            entity = ids.decode(IdKind.PRIVACY_BUDGET, key)
-            start = None if entity is None else window_of_key(entity.key)
-            asked.append(None if entity is None or start is None else (entity.tenant, start))
-        wanted = [key for key in asked if key is not None]
-        loaded = iter(await context.loaders.budgets.load_many(wanted))
-        found = [None if key is None else next(loaded) for key in asked]
-        return [None if budget is None else cls.of(budget) for budget in found]
+        loader = context.loaders.budgets
+        return await load_by_id(IdKind.PRIVACY_BUDGET, keys, loader, _window, cls.of)
 
 
 def _limit(amount: Decimal | None) -> Epsilon | None:
     return None if amount is None else Epsilon(amount)
+
+
+def _window(entity: EntityId) -> tuple[str, datetime] | None:
+    start = window_of_key(entity.key)
+    return None if start is None else (entity.tenant, start)

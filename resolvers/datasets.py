@@ -7,6 +7,7 @@ import strawberry
 
 from resolvers.context import Info, RequestContext
 from resolvers.dp import DpQueries
+from resolvers.entities import by_tenant, load_by_id
 from resolvers.regions import Region, region_of
 from subgraph.db import ids
 from subgraph.db.ids import IdKind
@@ -104,8 +105,5 @@ class Dataset:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["Dataset | None"]:
         """The data sets with these ids; one statement."""
-        entities = [ids.decode(IdKind.DATASET, key) for key in keys]
-        asked = [(entity.tenant, entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.datasets.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if dataset is None else cls.of(dataset) for dataset in found]
+        loader = context.loaders.datasets
+        return await load_by_id(IdKind.DATASET, keys, loader, by_tenant, cls.of)

@@ -19,6 +19,7 @@ from resolvers.connections import (
     position,
 )
 from resolvers.context import Info, RequestContext
+from resolvers.entities import by_tenant, load_by_id
 from resolvers.events import events_about
 from resolvers.ledger import LedgerEvent
 from resolvers.records import ProtectedRecord
@@ -188,11 +189,8 @@ class KeyJob:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["KeyJob | None"]:
         """The jobs with these ids; one statement."""
-        entities = [ids.decode(IdKind.KEY_JOB, key) for key in keys]
-        asked = [(entity.tenant, entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.key_jobs.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if job is None else cls.of(job) for job in found]
+        loader = context.loaders.key_jobs
+        return await load_by_id(IdKind.KEY_JOB, keys, loader, by_tenant, cls.of)
 
 
 async def job_page(

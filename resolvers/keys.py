@@ -9,6 +9,7 @@ import strawberry
 from resolvers.approvals import Approval, RequestState, approvals_of, request_state
 from resolvers.connections import After, Connection, First, checked_first, page_of, position
 from resolvers.context import Info, RequestContext
+from resolvers.entities import by_tenant, load_by_id
 from resolvers.events import events_about
 from resolvers.key_provider import KeyProvider
 from resolvers.ledger import LedgerEvent
@@ -93,11 +94,8 @@ class KeyVersion:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["KeyVersion | None"]:
         """The versions with these ids; one statement."""
-        entities = [ids.decode(IdKind.KEY_VERSION, key) for key in keys]
-        asked = [(entity.tenant, entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.key_versions.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if version is None else cls.of(version) for version in found]
+        loader = context.loaders.key_versions
+        return await load_by_id(IdKind.KEY_VERSION, keys, loader, by_tenant, cls.of)
 
 
 @object_type(access=_READ, key="id")
@@ -233,8 +231,5 @@ class KeyDestruction:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["KeyDestruction | None"]:
         """The requests with these ids; one statement."""
-        entities = [ids.decode(IdKind.KEY_DESTRUCTION, key) for key in keys]
-        asked = [(entity.tenant, entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.key_destructions.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if request is None else cls.of(request) for request in found]
+        loader = context.loaders.key_destructions
+        return await load_by_id(IdKind.KEY_DESTRUCTION, keys, loader, by_tenant, cls.of)

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
 from resolvers.connections import After, Connection, First, checked_first, page_of, position
 from resolvers.context import Info, RequestContext
+from resolvers.entities import load_by_id
 from resolvers.signatures import Signature
 from subgraph.db import ids
 from subgraph.db.cursors import ListIdentity
-from subgraph.db.ids import IdKind
+from subgraph.db.ids import EntityId, IdKind
 from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.federation.access import AS_PARENT, AUTHENTICATED
 from subgraph.federation.declare import attribute, field, object_type
@@ -129,11 +131,8 @@ class LedgerEvent:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["LedgerEvent | None"]:
         """The events with these ids; one statement."""
-        entities = [ids.decode(IdKind.LEDGER_EVENT, key) for key in keys]
-        asked = [(_log(entity.tenant), entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.ledger_events.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if event is None else cls.of(event) for event in found]
+        loader = context.loaders.ledger_events
+        return await load_by_id(IdKind.LEDGER_EVENT, keys, loader, _key, cls.of)
 
 
 @object_type(access=AS_PARENT)
@@ -234,3 +233,7 @@ def event_id(event: model.RecordedEvent) -> strawberry.ID:
 
 def _log(tenant: str) -> str | None:
     return None if tenant == DEPLOYMENT else tenant
+
+
+def _key(entity: EntityId) -> tuple[str | None, UUID]:
+    return _log(entity.tenant), entity.key

@@ -10,6 +10,7 @@ import strawberry
 
 from resolvers.connections import Connection, checked_first, page_of, position
 from resolvers.context import Info, RequestContext
+from resolvers.entities import by_tenant, load_by_id
 from resolvers.keys import KeyVersion
 from subgraph.db import ids
 from subgraph.db.cursors import ListIdentity
@@ -129,11 +130,8 @@ class ProtectedRecord:
         cls, keys: Sequence[str], context: RequestContext
     ) -> Sequence["ProtectedRecord | None"]:
         """The records with these ids; one statement."""
-        entities = [ids.decode(IdKind.PROTECTED_RECORD, key) for key in keys]
-        asked = [(entity.tenant, entity.key) for entity in entities if entity is not None]
-        loaded = iter(await context.loaders.records.load_many(asked))
-        found = [None if entity is None else next(loaded) for entity in entities]
-        return [None if record is None else cls.of(record) for record in found]
+        loader = context.loaders.records
+        return await load_by_id(IdKind.PROTECTED_RECORD, keys, loader, by_tenant, cls.of)
 
 
 def record_id(record: StoredRecord) -> strawberry.ID:
