@@ -65,6 +65,17 @@ class Result:
     notes: Sequence[str]
 
 
+def joined(name: str, title: str, parts: Sequence[Result]) -> Result:
+    """A section of the results of its parts, in their order."""
+    return Result(
+        name,
+        title,
+        [comparison for part in parts for comparison in part.comparisons],
+        [goal for part in parts for goal in part.goals],
+        [note for part in parts for note in part.notes],
+    )
+
+
 class Section(Protocol):
     """Measures one thing, apart from all others.
 

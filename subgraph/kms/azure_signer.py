@@ -47,7 +47,10 @@ class AzureSigner(RemoteSigner):
         try:
             # Slots of its own: tenants of the same vault take none of them.
             calls = BoundedCalls(f"AZURE/{address.host}/sign", options.concurrency, options.seconds)
-            signer = cls(await calls.run(version.public_key), version.sign, vault.close, calls)
+            public = await calls.run(version.public_key)
+            signer = cls(
+                public, lambda digest: calls.run(lambda: version.sign(digest)), vault.close
+            )
             await signer.prove()
         except KeyProviderError as error:
             await vault.close()

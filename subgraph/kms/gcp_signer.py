@@ -49,7 +49,9 @@ class GcpSigner(RemoteSigner):
             # Slots of its own: tenants of the same project take none of them.
             calls = BoundedCalls(f"GCP_KMS/{name}/sign", options.concurrency, options.seconds)
             public = await calls.run(lambda: repeated(version.public_key))
-            signer = cls(public, version.sign, version.close, calls)
+            signer = cls(
+                public, lambda digest: calls.run(lambda: version.sign(digest)), version.close
+            )
             await signer.prove()
         except KeyProviderError as error:
             await version.close()

@@ -1,11 +1,10 @@
-"""What signers have in common whose key a cloud service holds."""
+"""What signers have in common whose key a service on the network holds."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.kms.calls import BoundedCalls
 from subgraph.kms.faults import KeyFault, KeyProviderError
 from subgraph.kms.public_key import P256PublicKey
 
@@ -21,9 +20,10 @@ _CODES: Final = {
 class RemoteSigner:
     """Signs our own SHA-256 digest with one version of a key; see `Sign`.
 
-    `make` takes a digest and returns a signature (DER), or raises `KeyProviderError`; `release`
-    gives the connections back. Every signature is verified before it is handed out. After a
-    refusal of the credentials, or a signature that does not hold, the key is not asked again.
+    `make` takes a digest and returns a signature (DER), within its deadline, or raises
+    `KeyProviderError`; `release` gives the connections back; `name` is the key in messages.
+    Every signature is verified before it is handed out. After a refusal of the credentials, or a
+    signature that does not hold, the key is not asked again.
     """
 
     local: Final = False
@@ -33,12 +33,13 @@ class RemoteSigner:
         public: P256PublicKey,
         make: Callable[[bytes], Awaitable[bytes]],
         release: Callable[[], Awaitable[None]],
-        calls: BoundedCalls,
+        *,
+        name: str = "the key",
     ) -> None:
         self._public = public
         self._make = make
         self._release = release
-        self._calls = calls
+        self._name = name
         self._refused: SubgraphError | None = None
 
     @property
@@ -61,14 +62,14 @@ class RemoteSigner:
             raise SubgraphError(self._refused.code, self._refused.message)
         digest = hashlib.sha256(message).digest()
         try:
-            signature = await self._calls.run(lambda: self._make(digest))
+            signature = await self._make(digest)
         except KeyProviderError as error:
             refusal = in_words_of_sign(error)
             if refusal.code is ErrorCode.KEY_ACCESS_DENIED:
                 self._refuse(refusal)
             raise refusal from error
         if not self._public.verifies(signature, message):
-            said = "the key made a signature that its public key refuses"
+            said = f"{self._name} made a signature that its public key refuses"
             raise self._refuse(SubgraphError(ErrorCode.KEY_UNUSABLE, said))
         return signature
 

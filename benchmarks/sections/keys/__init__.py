@@ -1,11 +1,9 @@
 """What customer-managed keys cost, and how fast they can be taken back."""
 
-from dataclasses import replace
-
 import uvloop
 
 from benchmarks import machine
-from benchmarks.sections.contract import Given, Result
+from benchmarks.sections.contract import Given, Result, joined
 from benchmarks.sections.keys import decrypts, reencryption, revocation
 from benchmarks.sections.keys.custodian import custodian
 
@@ -25,12 +23,4 @@ async def _measure(given: Given) -> Result:
         parts.append(await reencryption.rates(keeper, given))
     given.say("keys: revocation")
     parts.append(await revocation.seconds(given))
-    whole = Result("keys", "Customer-managed keys", (), (), ())
-    for part in parts:
-        whole = replace(
-            whole,
-            comparisons=(*whole.comparisons, *part.comparisons),
-            goals=(*whole.goals, *part.goals),
-            notes=(*whole.notes, *part.notes),
-        )
-    return whole
+    return joined("keys", "Customer-managed keys", parts)

@@ -1,11 +1,9 @@
 """What the ledger costs, as ratios to the same work without it."""
 
-from dataclasses import replace
-
 import uvloop
 
 from benchmarks import machine
-from benchmarks.sections.contract import Given, Result
+from benchmarks.sections.contract import Given, Result, joined
 from benchmarks.sections.ledger import appends, leaves, proofs
 from benchmarks.sections.ledger.recorder import recording
 
@@ -28,12 +26,4 @@ async def _measure(given: Given) -> Result:
             parts.append(await part(recorder, given.rounds))
     given.say("ledger: leaves")
     parts.append(leaves.verified(given.rounds))
-    whole = Result("ledger", "The ledger", (), (), ())
-    for part in parts:
-        whole = replace(
-            whole,
-            comparisons=(*whole.comparisons, *part.comparisons),
-            goals=(*whole.goals, *part.goals),
-            notes=(*whole.notes, *part.notes),
-        )
-    return whole
+    return joined("ledger", "The ledger", parts)
