@@ -63,9 +63,13 @@ def _write_moment(value: datetime) -> str:
 
 
 def _parse_moment(value: object) -> datetime:
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    message = "a DateTime is RFC 3339 with an offset"
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        # Its own message repeats the value.
+        raise ValueError(message) from None
     if moment is None or moment.tzinfo is None:
-        message = "a DateTime is RFC 3339 with an offset"
         raise ValueError(message)
     return moment.astimezone(UTC)
 

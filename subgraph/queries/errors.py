@@ -1,6 +1,7 @@
 """Errors as clients see them: a stable code, a place, and nothing from inside."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from graphql import GraphQLError
@@ -9,6 +10,13 @@ from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.telemetry import request_id
 
 _log = logging.getLogger(__name__)
+
+_VALUE = re.compile(
+    r"(?P<kept>cannot represent [^:]*value): .*?(?P<meant> Did you mean .*)?\Z"
+    r"|[,;.]? ?[Ff]ound: .*\Z",
+    re.DOTALL,
+)
+"""Where the messages of graphql-core show the value that they refuse."""
 
 
 def of_subgraph(error: SubgraphError) -> dict[str, object]:
@@ -59,4 +67,18 @@ def _identified(extensions: Mapping[str, object]) -> dict[str, object]:
 def _place(error: GraphQLError) -> dict[str, object]:
     formatted = dict(error.formatted)
     formatted.pop("extensions", None)
-    return formatted
+    return {**formatted, "message": _without_value(error.message)}
+
+
+def _without_value(message: str) -> str:
+    """The message without the refused value, which may be what a record is to protect.
+
+    The object that misses one field is shown with all its others; gateways log such messages.
+    """
+
+    def told(found: re.Match[str]) -> str:
+        if found["kept"] is not None:
+            return f"{found['kept']}.{found['meant'] or ''}"
+        return "" if message[: found.start()].endswith("?") else "."
+
+    return _VALUE.sub(told, message)

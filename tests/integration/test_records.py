@@ -281,3 +281,42 @@ async def test_writer_that_may_not_read_learns_only_whether_it_succeeded(
     )
     assert answer["data"] == {"putRecord": {"record": None, "userErrors": []}}
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [{"name": "name", "value": {"secret": SECRET}}],
+        [{"name": "name", "value": [SECRET]}],
+        [{"name": "name", "value": 4711_0815}],
+        [{"value": SECRET}],
+        [{"name": "name", "value": SECRET, "unknown": SECRET}],
+        SECRET,
+    ],
+)
+async def test_an_input_of_another_kind_is_refused_without_being_told(
+    owner: Caller, fields: object
+) -> None:
+    answer = await owner.ask(
+        "mutation($tenant: ID!, $input: PutRecordInput!) { putRecord(tenantId: $tenant,"
+        ' input: $input, idempotencyKey: "x") { record { id } } }',
+        tenant=owner.tenant,
+        input={"objectType": PERSON, "fields": fields},
+    )
+    told = json.dumps(answer)
+    assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
+    assert not any(text in told for text in (SECRET, "47110815"))
+
+
+@pytest.mark.parametrize("literal", ["47110815", '["47110815"]', '{secret: "47110815"}'])
+async def test_a_literal_of_another_kind_is_refused_without_being_told(
+    owner: Caller, literal: str
+) -> None:
+    answer = await owner.ask(
+        f'mutation {{ putRecord(tenantId: "{owner.tenant}", idempotencyKey: "x", input:'
+        f' {{objectType: "person", fields: [{{name: "name", value: {literal}}}]}})'
+        " { record { id } } }"
+    )
+    codes = {error["extensions"]["code"] for error in answer["errors"]}
+    assert codes == {"GRAPHQL_VALIDATION_FAILED"}
+    assert "47110815" not in json.dumps(answer)

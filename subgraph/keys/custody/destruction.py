@@ -53,14 +53,18 @@ class KeyDestructions:
             raise SubgraphError(ErrorCode.INVALID_INPUT, message)
         asked: dict[str, JSONValue] = {"keyVersionId": str(version_id), "reason": reason}
         async with self._database.transaction(tenant) as transaction:
-            version = await self._idle(transaction, tenant, version_id)
+            await store.lock_key(transaction, tenant)
+            version = await self._version(transaction, tenant, version_id)
             payload: dict[str, JSONValue] = {
                 **asked,
                 "number": version.number,
                 "keyUri": version.key_uri,
             }
             wanted = NewRequest(KIND, by, payload, asked, idempotency_key)
-            request, _ = await self._approvals.request(transaction, tenant, wanted)
+            request, new = await self._approvals.request(transaction, tenant, wanted)
+            if new:
+                # Of a repeat it was true when it was made; by now the version may be gone.
+                await self._require_idle(transaction, version)
         return _destruction(request)
 
     async def approve(
@@ -80,7 +84,10 @@ class KeyDestructions:
             locked = await self._approvals.lock(transaction, key)
             if locked.state is RequestState.APPLIED:
                 return _destruction(locked)
-            version = await self._idle(transaction, tenant, _destruction(request).version_id)
+            await store.lock_key(transaction, tenant)
+            version_id = _destruction(request).version_id
+            version = await self._version(transaction, tenant, version_id)
+            await self._require_idle(transaction, version)
             used = await self._approvals.consume(transaction, key, by=by, keys=keys)
             destroyed = await store.destroy_data_keys(transaction, tenant, version.number)
             await store.set_version_state(
@@ -101,17 +108,19 @@ class KeyDestructions:
         return {(key.tenant, key.request_id): _destruction(found[key]) for key in found}
 
     @staticmethod
-    async def _idle(transaction: Transaction, tenant: str, version_id: UUID) -> KeyVersion:
-        await store.lock_key(transaction, tenant)
+    async def _version(transaction: Transaction, tenant: str, version_id: UUID) -> KeyVersion:
         version = await store.version(transaction, tenant, version_id)
         if version is None:
             raise SubgraphError(ErrorCode.UNKNOWN_OBJECT, "there is no such version of the key")
+        return version
+
+    @staticmethod
+    async def _require_idle(transaction: Transaction, version: KeyVersion) -> None:
         if version.state is not KeyVersionState.DISABLED:
             message = f"the version is {version.state.value}; only a DISABLED one is destroyed"
             raise SubgraphError(ErrorCode.KEY_IN_USE, message)
-        if await store.records_under(transaction, tenant, version.number):
+        if await store.records_under(transaction, version.tenant_id, version.number):
             raise SubgraphError(ErrorCode.KEY_IN_USE)
-        return version
 
 
 def _destruction(request: ApprovalRequest) -> Destruction:

@@ -95,3 +95,30 @@ def test_codes_are_told_in_their_order() -> None:
         for code in (ErrorCode.FORBIDDEN, ErrorCode.INVALID_ID)
     ]
     assert errors.codes(found) == ("FORBIDDEN", "INVALID_ID")
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            "Variable '$v' has invalid value at .a: String cannot represent a non string value: 7",
+            "Variable '$v' has invalid value at .a: String cannot represent a non string value.",
+        ),
+        (
+            "Expected value of type 'A' to include required field 'b', found: {c: \"x: y\"}.",
+            "Expected value of type 'A' to include required field 'b'.",
+        ),
+        ("Did you mean 'b'? Found: {c: 1}.", "Did you mean 'b'?"),
+        (
+            "Enum 'E' cannot represent non-enum value: \"x\". Did you mean the enum value 'Y'?",
+            "Enum 'E' cannot represent non-enum value. Did you mean the enum value 'Y'?",
+        ),
+        (
+            "Cannot query field 'found' on type 'Query'.",
+            "Cannot query field 'found' on type 'Query'.",
+        ),
+    ],
+)
+def test_a_refused_value_is_not_told(message: str, told: str) -> None:
+    (entry,) = errors.of_request([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)
+    assert entry["message"] == told

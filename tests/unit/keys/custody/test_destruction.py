@@ -95,3 +95,13 @@ async def test_the_requester_does_not_approve(here: Process) -> None:
     with pytest.raises(SubgraphError) as caught:
         await approve(here, tenant, asked, "ann")
     assert caught.value.code is ErrorCode.APPROVER_NOT_DISTINCT
+
+
+async def test_a_repeat_after_the_destruction_answers_the_request(here: Process) -> None:
+    tenant, version_id, _ = await retired(here)
+    asked = await request(here, tenant, version_id)
+    for by in ("ben", "cleo"):
+        await approve(here, tenant, asked, by)
+    again = await request(here, tenant, version_id)
+    assert again.approval.key == asked.approval.key
+    assert again.approval.state.name == "APPLIED"
