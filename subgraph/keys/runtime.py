@@ -19,11 +19,11 @@ from subgraph.keys.custody.model import KeyState
 from subgraph.keys.custody.service import KeyCustody
 from subgraph.keys.custody.verdict_store import SharedVerdicts
 from subgraph.keys.custody.wrapping import Opener, Wrappers
-from subgraph.keys.datakey import DataKey
+from subgraph.keys.envelope.datakey import DataKey
 from subgraph.keys.jobs.model import KeyJob
 from subgraph.keys.jobs.service import KeyJobs
-from subgraph.keys.keyring import Keyring, Limits
-from subgraph.keys.prober import Prober, Timing
+from subgraph.keys.keyring.keyring import Keyring, Limits
+from subgraph.keys.keyring.prober import Prober, Timing
 from subgraph.keys.records.activity import RecordActivity
 from subgraph.keys.records.cipher import RecordCipher
 from subgraph.keys.records.service import RecordService
@@ -116,7 +116,7 @@ class _Unwrapping:
         self._custody = custody
 
     async def unwrap(self, tenant: str, data_key_id: UUID) -> DataKey:
-        """See `subgraph.keys.keyring.Unwrapper`."""
+        """See `subgraph.keys.keyring.keyring.Unwrapper`."""
         return DataKey(data_key_id, await self._custody.unwrap(tenant, data_key_id))
 
 

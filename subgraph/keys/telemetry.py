@@ -10,7 +10,7 @@ Latency = Callable[[float, str], None]
 
 
 class KeyTelemetry:
-    """Plain numbers of one process; see `subgraph.keys.keyring.KeyringTelemetry`.
+    """Plain numbers of one process; see `subgraph.keys.keyring.keyring.KeyringTelemetry`.
 
     `failures` are unwrappings by fault and by who asked (`read`: a caller waited, `refresh`:
     nobody did); `calls` are those of providers, by operation and outcome; `job_rows` are rows that

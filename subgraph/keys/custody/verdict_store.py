@@ -8,7 +8,7 @@ from subgraph.db.binding import tenant_read_many
 from subgraph.db.service import Database
 from subgraph.keys.custody import events, store
 from subgraph.keys.custody.model import KeyState
-from subgraph.keys.verdicts import Verdict
+from subgraph.keys.keyring.verdicts import Verdict
 from subgraph.kms.faults import KeyFault
 from subgraph.ledger.model import EventType
 from subgraph.ledger.service import Ledger
@@ -27,7 +27,7 @@ _VERDICTS = tenant_read_many(
 
 
 class SharedVerdicts:
-    """Verdicts in PostgreSQL; see `subgraph.keys.verdicts.VerdictStore`."""
+    """Verdicts in PostgreSQL; see `subgraph.keys.keyring.verdicts.VerdictStore`."""
 
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database = database

@@ -5,10 +5,10 @@ import hmac
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from subgraph.keys import container, envelope
-from subgraph.keys.aad import RecordPlace
-from subgraph.keys.header import NotAuthentic
-from subgraph.keys.keyring import Keyring
+from subgraph.keys.envelope import container, message
+from subgraph.keys.envelope.aad import RecordPlace
+from subgraph.keys.envelope.header import NotAuthentic
+from subgraph.keys.keyring.keyring import Keyring
 
 SCHEMA_VERSION = 1
 """How plaintexts are read: 1 is UTF-8 text."""
@@ -38,7 +38,7 @@ class RecordCipher:
         key = await self._keyring.get(tenant, data_key_id)
         place = RecordPlace(tenant, object_type, record_id, SCHEMA_VERSION)
         texts = {name: value.encode() for name, value in fields.items()}
-        return container.pack(envelope.seal_fields(key, place, texts))
+        return container.pack(message.seal_fields(key, place, texts))
 
     async def open(
         self, tenant: str, data_key_id: UUID, object_type: str, record_id: UUID, fields: bytes
@@ -54,7 +54,7 @@ class RecordCipher:
         try:
             return {
                 name: text.decode()
-                for name, text in envelope.open_fields(key, place, messages).items()
+                for name, text in message.open_fields(key, place, messages).items()
             }
         except UnicodeDecodeError:
             raise NotAuthentic from None
@@ -86,8 +86,8 @@ class RecordCipher:
 
         def reseal(object_type: str, record_id: UUID, fields: bytes) -> bytes:
             place = RecordPlace(tenant, object_type, record_id, SCHEMA_VERSION)
-            plain = envelope.open_fields(old, place, container.unpack(fields))
-            return container.pack(envelope.seal_fields(new, place, plain))
+            plain = message.open_fields(old, place, container.unpack(fields))
+            return container.pack(message.seal_fields(new, place, plain))
 
         return reseal
 

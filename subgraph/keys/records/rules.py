@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections import Counter
 
-from subgraph.keys.container import MOST_FIELDS, MOST_NAME_CHARACTERS
-from subgraph.keys.envelope import MOST_PLAINTEXT
+from subgraph.keys.envelope.container import MOST_FIELDS, MOST_NAME_CHARACTERS
+from subgraph.keys.envelope.message import MOST_PLAINTEXT
 from subgraph.keys.records.errors import InvalidRecord
 from subgraph.keys.records.model import NewRecord
 

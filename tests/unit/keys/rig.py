@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys.datakey import DataKey
-from subgraph.keys.verdicts import Verdict
+from subgraph.keys.envelope.datakey import DataKey
+from subgraph.keys.keyring.verdicts import Verdict
 from subgraph.kms.faults import KeyFault, KeyProviderError
 from tests.unit.keys.samples import Clock
 

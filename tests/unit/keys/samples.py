@@ -4,8 +4,8 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 
-from subgraph.keys.aad import Place, RecordPlace
-from subgraph.keys.datakey import DataKey
+from subgraph.keys.envelope.aad import Place, RecordPlace
+from subgraph.keys.envelope.datakey import DataKey
 
 RECORD = RecordPlace("acme", "customer", uuid.UUID(int=7), 1)
 PLACE = Place(RECORD, "email")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from subgraph.keys.container import MOST_FIELDS
-from subgraph.keys.envelope import MOST_PLAINTEXT
+from subgraph.keys.envelope.container import MOST_FIELDS
+from subgraph.keys.envelope.message import MOST_PLAINTEXT
 from subgraph.keys.records.errors import InvalidRecord
 from subgraph.keys.records.model import NewRecord
 from subgraph.keys.records.rules import check, is_object_type

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from subgraph.keys import container, envelope
-from subgraph.keys.aad import Place, RecordPlace
-from subgraph.keys.datakey import DataKey
-from subgraph.keys.header import NotAuthentic
-from subgraph.keys.stream import decrypt_stream, encrypt_stream
+from subgraph.keys.envelope import container
+from subgraph.keys.envelope import message as envelope
+from subgraph.keys.envelope.aad import Place, RecordPlace
+from subgraph.keys.envelope.datakey import DataKey
+from subgraph.keys.envelope.header import NotAuthentic
+from subgraph.keys.envelope.stream import decrypt_stream, encrypt_stream
 from tests.unit.keys import second_decryptor
 from tests.unit.keys.samples import joined, pieces
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "envelope-v1.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "envelope-v1.json").read_text())
 named = {"ids": lambda vector: vector["name"]}
 
 

@@ -17,8 +17,8 @@ from typing import Protocol
 from uuid import UUID
 from weakref import WeakSet
 
-from subgraph.keys.datakey import DataKey
-from subgraph.keys.refusals import Refusal, Refusals
+from subgraph.keys.envelope.datakey import DataKey
+from subgraph.keys.keyring.refusals import Refusal, Refusals
 from subgraph.kms.faults import KeyFault, KeyProviderError
 
 _Name = tuple[str, UUID]

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys import envelope
-from subgraph.keys.aad import BoundRecord, Domain, Place, RecordPlace, of_place
-from subgraph.keys.datakey import DataKey
-from subgraph.keys.header import NotAuthentic
+from subgraph.keys.envelope import message as envelope
+from subgraph.keys.envelope.aad import BoundRecord, Domain, Place, RecordPlace, of_place
+from subgraph.keys.envelope.datakey import DataKey
+from subgraph.keys.envelope.header import NotAuthentic
 from subgraph.kms.faults import KeyFault, KeyProviderError
 from tests.unit.keys.samples import PLACE, RECORD, new_key
 

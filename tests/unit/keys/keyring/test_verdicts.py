@@ -3,8 +3,8 @@ from uuid import UUID
 
 import pytest
 
-from subgraph.keys.keyring import Keyring, Limits
-from subgraph.keys.verdicts import Verdict, apply
+from subgraph.keys.keyring.keyring import Keyring, Limits
+from subgraph.keys.keyring.verdicts import Verdict, apply
 from subgraph.kms.faults import KeyFault
 from tests.unit.keys.rig import Provider, Telemetry
 from tests.unit.keys.samples import Clock

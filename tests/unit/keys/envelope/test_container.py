@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys import container, envelope
-from subgraph.keys.header import NotAuthentic
+from subgraph.keys.envelope import container
+from subgraph.keys.envelope import message as envelope
+from subgraph.keys.envelope.header import NotAuthentic
 from tests.unit.keys.samples import RECORD, new_key
 
 KEY = new_key()

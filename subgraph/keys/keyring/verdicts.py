@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from subgraph.keys.keyring import Keyring
+from subgraph.keys.keyring.keyring import Keyring
 from subgraph.kms.faults import KeyFault
 
 

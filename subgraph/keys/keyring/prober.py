@@ -17,8 +17,8 @@ from typing import Protocol
 from uuid import UUID
 
 from subgraph.errors import SubgraphError
-from subgraph.keys.keyring import Keyring
-from subgraph.keys.verdicts import Verdict, VerdictStore, apply
+from subgraph.keys.keyring.keyring import Keyring
+from subgraph.keys.keyring.verdicts import Verdict, VerdictStore, apply
 from subgraph.kms.faults import KeyFault, KeyProviderError
 
 logger = logging.getLogger(__name__)

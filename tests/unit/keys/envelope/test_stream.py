@@ -8,10 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys import envelope, stream
-from subgraph.keys.aad import Place, RecordPlace
-from subgraph.keys.header import NotAuthentic, data_key_id_of
-from subgraph.keys.stream import CHUNK_BYTES, SEALED_CHUNK_BYTES, decrypt_stream, encrypt_stream
+from subgraph.keys.envelope import message as envelope
+from subgraph.keys.envelope import stream
+from subgraph.keys.envelope.aad import Place, RecordPlace
+from subgraph.keys.envelope.header import NotAuthentic, data_key_id_of
+from subgraph.keys.envelope.stream import (
+    CHUNK_BYTES,
+    SEALED_CHUNK_BYTES,
+    decrypt_stream,
+    encrypt_stream,
+)
 from subgraph.kms.faults import KeyFault, KeyProviderError
 from tests.unit.keys.samples import PLACE, RECORD, joined, new_key, pieces
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys.envelope import MOST_PLAINTEXT, OVERHEAD_BYTES
-from subgraph.keys.header import NotAuthentic
+from subgraph.keys.envelope.header import NotAuthentic
+from subgraph.keys.envelope.message import MOST_PLAINTEXT, OVERHEAD_BYTES
 
 MOST_FIELDS: Final = 200
 MOST_NAME_CHARACTERS: Final = 100

@@ -18,7 +18,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys.datakey import DataKey
+from subgraph.keys.envelope.datakey import DataKey
 
 HEADER_BYTES: Final = 85
 TAG_BYTES: Final = 16

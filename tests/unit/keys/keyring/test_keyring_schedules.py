@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subgraph.keys.datakey import DataKey
-from subgraph.keys.keyring import Keyring, Limits
+from subgraph.keys.envelope.datakey import DataKey
+from subgraph.keys.keyring.keyring import Keyring, Limits
 from subgraph.kms.faults import KeyFault, KeyProviderError
 from tests.unit.keys.rig import Telemetry
 from tests.unit.keys.samples import Clock

@@ -3,8 +3,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from subgraph.keys.keyring import Keyring, Limits
-from subgraph.keys.prober import Prober, Timing
+from subgraph.keys.keyring.keyring import Keyring, Limits
+from subgraph.keys.keyring.prober import Prober, Timing
 from subgraph.kms.faults import KeyFault, KeyProviderError
 from tests.unit.keys.rig import Provider, Store, Telemetry
 from tests.unit.keys.samples import Clock

@@ -11,10 +11,10 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys import aad
-from subgraph.keys.aad import BoundRecord, Domain, Place, RecordPlace
-from subgraph.keys.datakey import DataKey
-from subgraph.keys.header import (
+from subgraph.keys.envelope import aad
+from subgraph.keys.envelope.aad import BoundRecord, Domain, Place, RecordPlace
+from subgraph.keys.envelope.datakey import DataKey
+from subgraph.keys.envelope.header import (
     HEADER_BYTES,
     TAG_BYTES,
     NotAuthentic,

@@ -10,7 +10,7 @@ from enum import Enum
 from uuid import UUID
 
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys.datakey import DataKey
+from subgraph.keys.envelope.datakey import DataKey
 
 
 class Domain(Enum):

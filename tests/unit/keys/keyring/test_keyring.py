@@ -3,9 +3,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from subgraph.keys import envelope
-from subgraph.keys.datakey import DataKey
-from subgraph.keys.keyring import Keyring, Limits
+from subgraph.keys.envelope import message as envelope
+from subgraph.keys.envelope.datakey import DataKey
+from subgraph.keys.keyring.keyring import Keyring, Limits
 from subgraph.kms.faults import KeyFault, KeyProviderError
 from tests.unit.keys.rig import Provider, Telemetry
 from tests.unit.keys.samples import PLACE, Clock

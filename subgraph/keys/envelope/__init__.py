@@ -1,0 +1,1 @@
+"""The format in which values are encrypted: docs/envelope-format.md."""

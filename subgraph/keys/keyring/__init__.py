@@ -1,0 +1,1 @@
+"""Data keys in memory: for how long, and how their owner takes them back."""
