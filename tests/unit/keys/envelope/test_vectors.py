@@ -17,7 +17,7 @@ from subgraph.keys.envelope.aad import Place, RecordPlace
 from subgraph.keys.envelope.datakey import DataKey
 from subgraph.keys.envelope.header import NotAuthentic
 from subgraph.keys.envelope.stream import decrypt_stream, encrypt_stream
-from tests.unit.keys import second_decryptor
+from tests.unit.keys.envelope import second_decryptor
 from tests.unit.keys.samples import joined, pieces
 
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "envelope-v1.json").read_text())
