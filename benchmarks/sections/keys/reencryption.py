@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from benchmarks import machine
 from benchmarks.sections.contract import Comparison, Given, Result
 from benchmarks.sections.keys.custodian import OBJECT_TYPE, Custodian
-from subgraph.keys.custody import store as custody_store
+from subgraph.keys.custody import data_key_store
 from subgraph.keys.custody.model import DataKeyState
 from subgraph.keys.jobs import store
 
@@ -103,7 +103,7 @@ async def _fill(custodian: Custodian, tenant: str) -> None:
     ]
     async with custodian.database.transaction(tenant) as transaction:
         await transaction.run(_INSERT, tenant, OBJECT_TYPE, key.data_key_id, ids, fields)
-        await custody_store.count(transaction, tenant, key.data_key_id, 0, _ROWS)
+        await data_key_store.count(transaction, tenant, key.data_key_id, 0, _ROWS)
 
 
 async def _prepared(custodian: Custodian) -> tuple[UUID, UUID, list[Moved]]:
@@ -112,7 +112,7 @@ async def _prepared(custodian: Custodian) -> tuple[UUID, UUID, list[Moved]]:
     It moves all rows from one data key to another, with the content that they have.
     """
     async with custodian.database.transaction(_BARE) as transaction:
-        (source,) = await custody_store.data_keys_in(
+        (source,) = await data_key_store.data_keys_in(
             transaction, _BARE, DataKeyState.ACTIVE, OBJECT_TYPE
         )
     target = await custodian.keys.custody.new_generation(

@@ -13,7 +13,7 @@ from subgraph.approvals.model import ApprovalRequest, NewRequest, RequestKey, Re
 from subgraph.approvals.service import ApprovalService
 from subgraph.db.service import Database, Transaction
 from subgraph.errors import ErrorCode, JSONValue, SubgraphError
-from subgraph.keys.custody import events, store
+from subgraph.keys.custody import data_key_store, events, store
 from subgraph.keys.custody.model import KeyVersion, KeyVersionState
 from subgraph.ledger import canonical
 from subgraph.ledger.model import EventType
@@ -89,7 +89,7 @@ class KeyDestructions:
             version = await self._version(transaction, tenant, version_id)
             await self._require_idle(transaction, version)
             used = await self._approvals.consume(transaction, key, by=by, keys=keys)
-            destroyed = await store.destroy_data_keys(transaction, tenant, version.number)
+            destroyed = await data_key_store.destroy_data_keys(transaction, tenant, version.number)
             await store.set_version_state(
                 transaction, tenant, version.number, KeyVersionState.DESTROYED
             )
@@ -119,7 +119,7 @@ class KeyDestructions:
         if version.state is not KeyVersionState.DISABLED:
             message = f"the version is {version.state.value}; only a DISABLED one is destroyed"
             raise SubgraphError(ErrorCode.KEY_IN_USE, message)
-        if await store.records_under(transaction, version.tenant_id, version.number):
+        if await data_key_store.records_under(transaction, version.tenant_id, version.number):
             raise SubgraphError(ErrorCode.KEY_IN_USE)
 
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from subgraph.db import idempotency
 from subgraph.db.service import Database, Transaction
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys.custody import events, store
+from subgraph.keys.custody import data_key_store, events, store
 from subgraph.keys.custody.model import (
     PURPOSE,
     CustomerKey,
@@ -176,7 +176,7 @@ class KeyCustody:
         KEY_DISABLED while the tenant's key is suspended. CONFIG for a data key that the tenant does
         not have, or that was destroyed: that says nothing against the tenant's other data keys.
         """
-        stored = await store.data_key(self._database, tenant, data_key_id)
+        stored = await data_key_store.data_key(self._database, tenant, data_key_id)
         owner = (await store.keys(self._database, [tenant])).get(tenant)
         if stored is None or owner is None:
             message = "the data key was destroyed, and with it what it had encrypted"
@@ -189,7 +189,7 @@ class KeyCustody:
 
         Raises `KeyProviderError`; KEY_DISABLED while the key is suspended.
         """
-        newest = await store.newest_data_key(self._database, tenant)
+        newest = await data_key_store.newest_data_key(self._database, tenant)
         if newest is not None:
             await self.unwrap(tenant, newest.data_key_id)
 
@@ -200,7 +200,7 @@ class KeyCustody:
         """
         name = (tenant, object_type)
         for _ in range(_ATTEMPTS):
-            found = await store.active_data_key(self._database, tenant, object_type)
+            found = await data_key_store.active_data_key(self._database, tenant, object_type)
             if found is not None:
                 return found
             # Of this process only one asks the provider, and all share what it answers; of
@@ -263,7 +263,7 @@ class KeyCustody:
                 key_uri=version.key_uri,
                 provider_version=version.provider_version,
             )
-            if not await store.replace_data_key(transaction, tenant, made):
+            if not await data_key_store.replace_data_key(transaction, tenant, made):
                 return None
             event = events.data_key(EventType.DATA_KEY_CREATED, made, by=by)
             await append_about(transaction, self._ledger, event, key.key_id, version.version_id)

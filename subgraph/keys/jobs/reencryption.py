@@ -16,7 +16,7 @@ from uuid import UUID
 from subgraph.db.service import Database, Row, Transaction
 from subgraph.db.tables.keys import COUNTER_SHARDS
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys.custody import store as custody_store
+from subgraph.keys.custody import data_key_store
 from subgraph.keys.custody.model import DataKeyState, StoredDataKey
 from subgraph.keys.custody.service import KeyCustody
 from subgraph.keys.jobs import store
@@ -89,7 +89,7 @@ class Reencryption:
 
     async def _sources(self, job: KeyJob) -> list[StoredDataKey]:
         async with self._database.transaction(job.tenant_id) as transaction:
-            return await custody_store.data_keys_in(
+            return await data_key_store.data_keys_in(
                 transaction, job.tenant_id, DataKeyState.DECRYPT_ONLY, job.object_type
             )
 
@@ -176,7 +176,7 @@ class Reencryption:
         # In the order of their ids, so that two workers never wait for each other in a circle.
         for data_key_id, change in sorted(((source, -moved), (target, moved))):
             shard = randrange(COUNTER_SHARDS)  # noqa: S311 - spreads writers, hides nothing
-            await custody_store.count(transaction, tenant, data_key_id, shard, change)
+            await data_key_store.count(transaction, tenant, data_key_id, shard, change)
         await self._faults(JobFaultPoint.COUNTERS_MOVED)
 
     def _adapt(self, seconds: float) -> None:

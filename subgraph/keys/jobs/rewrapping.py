@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from subgraph.db.service import Database
-from subgraph.keys.custody import events, store
+from subgraph.keys.custody import data_key_store, events, store
 from subgraph.keys.custody.model import StoredDataKey
 from subgraph.keys.custody.service import KeyCustody
 from subgraph.keys.custody.wrapping import Wrappers
@@ -50,7 +50,7 @@ class Rewrapping:
         tenant = job.tenant_id
         limit = min(_AT_ONCE, job.throttle_per_second or _AT_ONCE)
         async with self._database.transaction(tenant) as transaction:
-            behind = await store.behind(transaction, tenant, limit=limit)
+            behind = await data_key_store.behind(transaction, tenant, limit=limit)
         for data_key in behind:
             await self._rewrap(job, data_key)
         async with self._database.transaction(tenant) as transaction:
@@ -79,7 +79,7 @@ class Rewrapping:
             return
         async with self._database.transaction(tenant) as transaction:
             held = await self._fence.go_on(transaction, job)
-            moved = await store.rewrap(
+            moved = await data_key_store.rewrap(
                 transaction, tenant, data_key, number=active.number, wrapped=wrapped.ciphertext
             )
             if moved:

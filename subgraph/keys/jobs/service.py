@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from subgraph.db import idempotency
 from subgraph.db.service import Database, Transaction
 from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.keys.custody import data_key_store
 from subgraph.keys.custody import store as custody_store
 from subgraph.keys.jobs import store
 from subgraph.keys.jobs.events import about_job
@@ -88,7 +89,7 @@ class KeyJobs:
             key = await custody_store.lock_key(transaction, tenant)
             if key is None or await store.in_flight(transaction, tenant) is not None:
                 return False
-            if not await custody_store.behind(transaction, tenant, limit=1):
+            if not await data_key_store.behind(transaction, tenant, limit=1):
                 return False
             job = new_job(tenant, KeyJobKind.REWRAP)
             await self.plan_in(transaction, job, key_id=key.key_id, by=by)

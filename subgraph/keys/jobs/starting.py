@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from subgraph.db.service import Database
-from subgraph.keys.custody import store as custody_store
+from subgraph.keys.custody import data_key_store
 from subgraph.keys.custody.model import DataKeyState
 from subgraph.keys.custody.service import KeyCustody
 from subgraph.keys.jobs import store
@@ -48,14 +48,14 @@ class Starting:
         async with self._database.transaction(tenant) as transaction:
             held = await self._fence.go_on(transaction, job)
             if job.kind is KeyJobKind.REENCRYPT:
-                sources = await custody_store.data_keys_in(
+                sources = await data_key_store.data_keys_in(
                     transaction, tenant, DataKeyState.DECRYPT_ONLY, job.object_type
                 )
                 total = await store.counted_under(
                     transaction, tenant, [key.data_key_id for key in sources]
                 )
             else:
-                total = len(await custody_store.behind(transaction, tenant, limit=_MOST_DATA_KEYS))
+                total = len(await data_key_store.behind(transaction, tenant, limit=_MOST_DATA_KEYS))
             started = replace(held, state=KeyJobState.RUNNING, total=total)
             await self._fence.record(transaction, EventType.KEY_JOB_STARTED, started)
             await self._fence.next_slice(transaction, started, timedelta(0))
@@ -73,6 +73,6 @@ class Starting:
 
     async def _older(self, job: KeyJob) -> dict[str, int]:
         async with self._database.transaction(job.tenant_id) as transaction:
-            return await custody_store.active_since_before(
+            return await data_key_store.active_since_before(
                 transaction, job.tenant_id, job.created_at, job.object_type
             )

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from subgraph.db.service import Database, Row, Transaction
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys.custody import events
+from subgraph.keys.custody import data_key_store, events
 from subgraph.keys.custody import store as custody_store
 from subgraph.keys.custody.model import DataKeyState, KeyVersionState, StoredDataKey
 from subgraph.keys.custody.service import KeyCustody
@@ -60,13 +60,13 @@ class Verification:
 
     async def _retire_data_keys(self, transaction: Transaction, job: KeyJob) -> None:
         tenant = job.tenant_id
-        sources = await custody_store.data_keys_in(
+        sources = await data_key_store.data_keys_in(
             transaction, tenant, DataKeyState.DECRYPT_ONLY, job.object_type
         )
         for source in sources:
             if await store.sample(transaction, tenant, source.data_key_id, limit=1):
                 continue
-            await custody_store.set_data_key_state(
+            await data_key_store.set_data_key_state(
                 transaction, tenant, source.data_key_id, DataKeyState.RETIRED
             )
             event = events.data_key(EventType.DATA_KEY_RETIRED, source, by=WORKER)
@@ -76,10 +76,10 @@ class Verification:
         tenant = job.tenant_id
         moved = job.kind is KeyJobKind.REENCRYPT
         async with self._database.transaction(tenant) as transaction:
-            older = await custody_store.data_keys_in(
+            older = await data_key_store.data_keys_in(
                 transaction, tenant, DataKeyState.DECRYPT_ONLY, job.object_type
             )
-            active = await custody_store.data_keys_in(
+            active = await data_key_store.data_keys_in(
                 transaction, tenant, DataKeyState.ACTIVE, job.object_type
             )
             rows = {

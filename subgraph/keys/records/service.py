@@ -9,7 +9,7 @@ from subgraph.db import idempotency
 from subgraph.db.service import Database, Transaction
 from subgraph.db.tables.keys import COUNTER_SHARDS
 from subgraph.errors import ErrorCode, SubgraphError
-from subgraph.keys.custody import store as custody_store
+from subgraph.keys.custody import data_key_store
 from subgraph.keys.custody.model import KeyState, StoredDataKey
 from subgraph.keys.custody.service import KeyCustody
 from subgraph.keys.records import store
@@ -71,7 +71,7 @@ class RecordService:
             sealed = await self._sealed(tenant, record_id, wanted, data_key)
             digest = await self._cipher.digest(tenant, data_key.data_key_id, request)
             async with self._database.transaction(tenant) as transaction:
-                state = await custody_store.share_active(transaction, tenant, data_key.data_key_id)
+                state = await data_key_store.share_active(transaction, tenant, data_key.data_key_id)
                 if state is None:
                     continue
                 if state is KeyState.SUSPENDED:
@@ -185,4 +185,4 @@ def _request(wanted: NewRecord) -> bytes:
 
 async def _count(transaction: Transaction, tenant: str, data_key_id: UUID, change: int) -> None:
     shard = randrange(COUNTER_SHARDS)  # noqa: S311 - spreads writers, hides nothing
-    await custody_store.count(transaction, tenant, data_key_id, shard, change)
+    await data_key_store.count(transaction, tenant, data_key_id, shard, change)

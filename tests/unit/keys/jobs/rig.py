@@ -14,7 +14,7 @@ import msgspec
 
 from subgraph.db.roles import Role
 from subgraph.db.service import Database
-from subgraph.keys.custody import store as custody_store
+from subgraph.keys.custody import data_key_store
 from subgraph.keys.custody.wrapping import Opener
 from subgraph.keys.jobs import store
 from subgraph.keys.jobs.faultpoints import JobFaultPoints, no_faults
@@ -113,7 +113,7 @@ class Process:
                 list(written),
                 sealed,
             )
-            await custody_store.count(transaction, tenant, key.data_key_id, 0, count)
+            await data_key_store.count(transaction, tenant, key.data_key_id, 0, count)
         return written
 
     async def read(self, tenant: str, ids: Sequence[UUID]) -> dict[UUID, str]:
