@@ -43,7 +43,9 @@ class BudgetsRuntime:
         self._database = database
         self._recording = recording
         self._vouched: set[str] = set()
-        self.accountant = Accountant(database, recording.ledger, lease=_LEASE)
+        self.accountant = Accountant(
+            database, recording.ledger, lease=_LEASE, permit=recording.ledger.permit
+        )
         self.releases = DpService(
             database, self.accountant, self._vouch, grid=settings.dp_grid_ms / 1000
         )

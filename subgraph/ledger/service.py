@@ -47,6 +47,14 @@ class Ledger:
         self._clock = clock
         self._faults = faults
 
+    def permit(self) -> None:
+        """Return if events may be appended; raise why not if not.
+
+        For writes without an event of their own: they too stop while the database is behind its
+        witness.
+        """
+        self._permit()
+
     async def append(self, transaction: Transaction, event: NewEvent) -> Receipt:
         """Record one event; see `append_many`."""
         return (await self.append_many(transaction, [event]))[0]

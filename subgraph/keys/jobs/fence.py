@@ -31,7 +31,11 @@ class Fence:
         self._faults = faults
 
     async def hold(self, transaction: Transaction, job: KeyJob) -> KeyJob:
-        """The job as it stands, held; raises `FencedOut` if the claim does not stand any more."""
+        """The job as it stands, held; raises `FencedOut` if the claim does not stand any more.
+
+        Raises what `Ledger.permit` raises: batches have no event of their own.
+        """
+        self._ledger.permit()
         held = await store.fenced(transaction, job.tenant_id, job)
         if held is None:
             raise FencedOut

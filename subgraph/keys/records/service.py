@@ -58,10 +58,11 @@ class RecordService:
 
         A repeat answers the record as it stands now, and changes nothing. Raises `InvalidRecord`,
         `INVALID_INPUT` beyond 1 MiB in all, `IDEMPOTENCY_CONFLICT`, `BAD_USER_INPUT`,
-        `KEY_NOT_FOUND` for a tenant without a key, and `KeyProviderError` while the key cannot be
-        used.
+        `KEY_NOT_FOUND` for a tenant without a key, `KeyProviderError` while the key cannot be
+        used, and what `Ledger.permit` raises.
         """
         check(wanted)
+        self._ledger.permit()
         idempotency.check_key(idempotency_key)
         request = _request(wanted)
         record_id = wanted.record_id or uuid4()

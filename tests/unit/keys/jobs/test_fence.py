@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from subgraph.errors import ErrorCode, SubgraphError
 from subgraph.keys.jobs.faultpoints import JobFaultPoint
 from subgraph.keys.jobs.model import KeyJobKind, KeyJobState
 from tests.unit.keys.jobs.rig import Process
@@ -99,4 +100,20 @@ async def test_a_batch_under_way_when_a_job_is_called_off_moves_nothing(
     standing = await here.job(job)
     assert (standing.state, standing.done) == (end, 0)
     assert sorted((await here.counted(tenant)).values()) == [(0, 0), (10, 10)]
+    assert await here.read(tenant, list(written)) == written
+
+
+async def test_no_batch_is_written_while_the_database_is_behind_its_witness(here: Process) -> None:
+    tenant = await here.make_tenant()
+    written = await here.fill(tenant, 5)
+    job = await here.plan(tenant, KeyJobKind.REENCRYPT)
+    await here.slice(job)
+    due = (await here.job(job)).epoch
+    here.recording._gate.close(ErrorCode.LEDGER_BEHIND_WITNESS)
+    with pytest.raises(SubgraphError) as refused:
+        await here.runner().run(tenant, job.job_id, due)
+    here.recording._gate.open()
+    assert refused.value.code is ErrorCode.LEDGER_BEHIND_WITNESS
+    assert (await here.job(job)).done == 0
+    assert (await here.finish(job)).done == 5
     assert await here.read(tenant, list(written)) == written

@@ -221,3 +221,11 @@ async def test_counters_are_exact_whatever_happens_at_once(
     await here.exact(tenant)
     for record_id in known:
         await there.read(tenant, [record_id])
+
+
+async def test_nothing_is_stored_while_the_database_is_behind_its_witness(here: Process) -> None:
+    tenant = await here.make_tenant()
+    here.recording._gate.close(ErrorCode.LEDGER_BEHIND_WITNESS)
+    assert await refused(put(here, tenant)) is ErrorCode.LEDGER_BEHIND_WITNESS
+    here.recording._gate.open()
+    assert await here.ask("SELECT FROM protected_record WHERE tenant_id = $1", tenant) == []
