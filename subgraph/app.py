@@ -3,8 +3,6 @@
 Nothing else wires one part of the service to another.
 """
 
-import asyncio
-import contextlib
 import gc
 import logging
 import math
@@ -21,6 +19,7 @@ from dataloaders.loaders import Loaders
 from dataloaders.visibility import Visibility
 from resolvers.context import Client, RequestContext, Services
 from subgraph import schema, settings
+from subgraph.background import beside
 from subgraph.budgets.runtime import BudgetsRuntime
 from subgraph.db.cursors import CursorCodec
 from subgraph.db.migrations import HEAD
@@ -127,8 +126,7 @@ def build(configured: Settings, environ: Mapping[str, str]) -> ASGIApp:
             await parts.enter_async_context(_recording(recording, database, records))
             await parts.enter_async_context(keys.running())
             await parts.enter_async_context(budgets.running())
-            watcher = asyncio.create_task(observed.watch_event_loop())
-            parts.callback(watcher.cancel)
+            await parts.enter_async_context(beside(observed.watch_event_loop()))
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLDS)
@@ -197,13 +195,8 @@ async def _recording(
         await recording.start()
     except SubgraphError as error:
         _log.warning("the ledger records nothing yet (%s); /readyz says when it does", error)
-    running = asyncio.create_task(recording.run(started))
-    try:
+    async with beside(recording.run(started)):
         yield
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
 
 
 async def _refuse_unsafe_role(database: Database) -> None:

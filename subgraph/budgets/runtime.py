@@ -1,13 +1,13 @@
 """The budgets of one process: their parts, and what runs beside the requests."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from subgraph.approvals.service import ApprovalService
+from subgraph.background import beside
 from subgraph.budgets import sweeper
 from subgraph.budgets.accountant import Accountant
 from subgraph.budgets.anchors import anchor, check_anchor
@@ -62,20 +62,14 @@ class BudgetsRuntime:
 
         Both need the system role. At the end, what was paid for is drawn and stored.
         """
-        system = self._settings.database_system_url
-        tasks: list[asyncio.Task[None]] = []
-        if system is not None:
-            sweep = self._every(self._settings.dp_sweep_seconds, self._sweep, system)
-            heads = self._every(self._settings.checkpoint_seconds, self._anchor, system)
-            tasks = [asyncio.create_task(sweep), asyncio.create_task(heads)]
+        work = []
+        if (system := self._settings.database_system_url) is not None:
+            work.append(self._every(self._settings.dp_sweep_seconds, self._sweep, system))
+            work.append(self._every(self._settings.checkpoint_seconds, self._anchor, system))
         try:
-            yield
+            async with beside(*work):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
             await self.releases.close()
 
     async def _vouch(self, tenant: str) -> None:

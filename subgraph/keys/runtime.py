@@ -1,7 +1,6 @@
 """The keys of one process: their parts, and what runs beside the requests."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from functools import partial
 from uuid import UUID, uuid4
 
 from subgraph.approvals.service import ApprovalService
+from subgraph.background import beside
 from subgraph.db.queue import enqueue
 from subgraph.db.service import Database, Transaction
 from subgraph.keys.breakglass.service import BreakGlassService
@@ -88,18 +88,13 @@ class KeysRuntime:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Probe and count for as long as the block runs; keys are forgotten at its end."""
-        tasks = [
-            asyncio.create_task(_kept("probes", lambda: self._prober().run())),
-            asyncio.create_task(_kept("record activity", self.activity.run)),
-        ]
         try:
-            yield
+            async with beside(
+                _kept("probes", lambda: self._prober().run()),
+                _kept("record activity", self.activity.run),
+            ):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
             await self.activity.flush()
             await self.keyring.close()
             await self.wrappers.close()
