@@ -50,8 +50,11 @@ async def test_a_failing_block_ends_the_work_and_keeps_its_own_failure() -> None
         finally:
             ended.set()
 
-    with pytest.raises(KeyError):
+    async def block() -> None:
         async with beside(work()):
             await asyncio.sleep(0)
             raise KeyError
+
+    with pytest.raises(KeyError):
+        await block()
     assert ended.is_set()
