@@ -243,7 +243,7 @@ def _warrant(given: WarrantInput) -> model.Warrant:
 
 def _refused(error: SubgraphError) -> list[GovernanceError]:
     if isinstance(error, InvalidRequest):
-        place = ["input", "warrant", error.field]
+        place = ["input", "warrant", *error.field]
         return [InvalidInput(code=error.code.name, message=error.message, field=place)]
     if error.code is ErrorCode.BUDGET_NOT_SET:
         return [InvalidInput(code=error.code.name, message=error.message, field=None)]

@@ -1,8 +1,8 @@
 """Business outcomes that travel in a payload's `userErrors`."""
 
+from subgraph.errors import InvalidField
 from subgraph.federation.access import AS_PARENT
 from subgraph.federation.declare import attribute, interface_type, object_type
-from subgraph.tenants.errors import InvalidRegistration
 
 
 @interface_type(access=AS_PARENT)
@@ -19,6 +19,6 @@ class InvalidInput(GovernanceError):
     """A value of the input breaks a rule."""
 
 
-def invalid_input(error: InvalidRegistration) -> list[GovernanceError]:
-    """The user errors of a refused registration."""
+def invalid_input(error: InvalidField) -> list[GovernanceError]:
+    """The user errors of a refused input."""
     return [InvalidInput(code=error.code.name, message=error.message, field=list(error.field))]

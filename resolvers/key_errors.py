@@ -1,13 +1,10 @@
 """Business outcomes of mutations on keys, records and requests."""
 
-from resolvers.errors import GovernanceError, InvalidInput
+from resolvers.errors import GovernanceError, InvalidInput, invalid_input
 from resolvers.key_provider import KeyProvider
-from subgraph.approvals.errors import InvalidRequest
-from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.errors import ErrorCode, InvalidField, SubgraphError
 from subgraph.federation.access import AS_PARENT
 from subgraph.federation.declare import attribute, object_type
-from subgraph.keys.breakglass.errors import InvalidBreakGlass
-from subgraph.keys.records.errors import InvalidRecord
 from subgraph.kms.faults import KeyProviderError
 
 _OUTCOMES = frozenset(
@@ -63,10 +60,8 @@ def outcome(
                 retryable=error.fault.retryable,
             )
         ]
-    if isinstance(error, InvalidRecord | InvalidBreakGlass):
-        return [InvalidInput(code=code, message=message, field=list(error.field))]
-    if isinstance(error, InvalidRequest):
-        return [InvalidInput(code=code, message=message, field=[error.field])]
+    if isinstance(error, InvalidField):
+        return invalid_input(error)
     if error.code is ErrorCode.DUAL_CONTROL_REQUIRED:
         return [
             DualControlRequired(code=code, message=message, field=None, approvals_needed=needed)

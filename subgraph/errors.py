@@ -456,3 +456,13 @@ class SubgraphError(Exception):
     def extensions(self) -> dict[str, JSONValue]:
         """What a GraphQL error carries as `extensions`, `requestId` aside."""
         return {"code": self.code.name, **self.details}
+
+
+class InvalidField(SubgraphError):
+    """A field of the input breaks a rule; `field` is its path, from the argument on."""
+
+    def __init__(
+        self, message: str, field: tuple[str, ...], code: ErrorCode = ErrorCode.INVALID_INPUT
+    ) -> None:
+        super().__init__(code, message)
+        self.field = field

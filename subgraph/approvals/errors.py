@@ -1,14 +1,13 @@
 """Why a request is not approved, decided or used."""
 
-from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.errors import ErrorCode, InvalidField, SubgraphError
 
 
-class InvalidRequest(SubgraphError):
-    """A field of a request breaks a rule; `field` names the argument."""
+class InvalidRequest(InvalidField):
+    """An argument of a request breaks a rule."""
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(ErrorCode.INVALID_INPUT, f"{field}: {message}")
-        self.field = field
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(f"{argument}: {message}", (argument,))
 
 
 def unknown() -> SubgraphError:

@@ -332,3 +332,24 @@ async def test_approval_of_something_else_destroys_nothing(owner: Caller, retire
 async def test_repeated_request_is_the_one_of_then(owner: Caller, retired: str) -> None:
     first = await owner.request_destruction(retired, once="once")
     assert await owner.request_destruction(retired, once="once") == first
+
+
+@pytest.mark.parametrize("mutation", ["suspendKey", "resumeKey"])
+async def test_a_blank_reason_is_refused_at_its_place(owner: Caller, mutation: str) -> None:
+    answer = await owner.ask(
+        f'mutation($tenant: ID!) {{ {mutation}(tenantId: $tenant, reason: " ")'
+        " { userErrors { code field } } }",
+        tenant=owner.tenant,
+    )
+    refused = answer["data"][mutation]["userErrors"]
+    assert refused == [{"code": "INVALID_INPUT", "field": ["reason"]}]
+
+
+async def test_a_key_of_another_name_is_refused_at_its_place(stranger: Caller) -> None:
+    answer = await stranger.ask(
+        'mutation($tenant: ID!) { attachKey(tenantId: $tenant, idempotencyKey: "x", input:'
+        ' {provider: OPENBAO, keyUri: "openbao:transit/somebody"}) { userErrors { code field } } }',
+        tenant=stranger.tenant,
+    )
+    refused = answer["data"]["attachKey"]["userErrors"]
+    assert refused == [{"code": "INVALID_INPUT", "field": ["input", "keyUri"]}]

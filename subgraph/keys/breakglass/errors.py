@@ -1,14 +1,10 @@
 """Why a break-glass request is not made, opened or used."""
 
-from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.errors import ErrorCode, InvalidField, SubgraphError
 
 
-class InvalidBreakGlass(SubgraphError):
-    """A field of a request breaks a rule; `field` is the path of the input field."""
-
-    def __init__(self, message: str, field: tuple[str, ...]) -> None:
-        super().__init__(ErrorCode.INVALID_INPUT, message)
-        self.field = field
+class InvalidBreakGlass(InvalidField):
+    """A field of a break-glass request breaks a rule."""
 
 
 def closed() -> SubgraphError:

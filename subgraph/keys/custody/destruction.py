@@ -15,13 +15,13 @@ from subgraph.db.service import Database, Transaction
 from subgraph.errors import ErrorCode, JSONValue, SubgraphError
 from subgraph.keys.custody import data_key_store, events, store
 from subgraph.keys.custody.model import KeyVersion, KeyVersionState
+from subgraph.keys.custody.rules import check_reason
 from subgraph.ledger import canonical
 from subgraph.ledger.model import EventType
 from subgraph.ledger.service import Ledger
 from subgraph.ledger.subjects import append_about
 
 KIND = "keyDestruction"
-_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,7 @@ class KeyDestructions:
         Raises `UNKNOWN_OBJECT`, `KEY_IN_USE`, `INVALID_INPUT`, and what
         `ApprovalService.request` raises.
         """
-        if not 1 <= len(reason.strip()) <= _LONGEST_REASON:
-            message = f"a reason has 1 to {_LONGEST_REASON} characters"
-            raise SubgraphError(ErrorCode.INVALID_INPUT, message)
+        check_reason(reason)
         asked: dict[str, JSONValue] = {"keyVersionId": str(version_id), "reason": reason}
         async with self._database.transaction(tenant) as transaction:
             await store.lock_key(transaction, tenant)

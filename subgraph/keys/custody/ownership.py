@@ -7,7 +7,7 @@ from the answers which keys there are. So a key there bears the name of its tena
 The other providers ask the key's own policy; a LOCAL key is in its tenant's folder.
 """
 
-from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.errors import InvalidField, SubgraphError
 from subgraph.kms.contract import KeyProvider
 from subgraph.kms.faults import KeyFault, KeyProviderError
 
@@ -24,7 +24,7 @@ def check_owner(tenant: str, provider: KeyProvider, key_uri: str) -> None:
         f"a key at {provider.value} is named after its tenant: `{tenant}`, or a name that begins "
         f"with `{tenant}.`"
     )
-    raise SubgraphError(ErrorCode.INVALID_INPUT, message)
+    raise InvalidField(message, ("input", "keyUri"))
 
 
 def _shared_name(provider: KeyProvider, key_uri: str) -> str | None:

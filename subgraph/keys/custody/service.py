@@ -21,6 +21,7 @@ from subgraph.keys.custody.model import (
     StoredDataKey,
 )
 from subgraph.keys.custody.ownership import check_owner
+from subgraph.keys.custody.rules import check_reason
 from subgraph.keys.custody.wrapping import Wrappers
 from subgraph.kms.contract import KeyDescription, KeyProvider, WrapContext
 from subgraph.kms.faults import KeyFault, KeyProviderError
@@ -29,7 +30,6 @@ from subgraph.ledger.service import Ledger
 from subgraph.ledger.subjects import append_about
 
 DATA_KEY_BYTES = 32
-_LONGEST_REASON = 500
 _ATTEMPTS = 5
 _ATTACH = "attachKey"
 
@@ -301,9 +301,7 @@ class KeyCustody:
     async def _turn(
         self, tenant: str, state: KeyState, kind: EventType, reason: str, *, by: str
     ) -> CustomerKey:
-        if not 1 <= len(reason.strip()) <= _LONGEST_REASON:
-            message = f"a reason has 1 to {_LONGEST_REASON} characters"
-            raise SubgraphError(ErrorCode.INVALID_INPUT, message)
+        check_reason(reason)
         async with self._database.transaction(tenant) as transaction:
             key = await self._locked(transaction, tenant)
             if key.state is not state:

@@ -1,13 +1,7 @@
 """Refusals of records."""
 
-from subgraph.errors import ErrorCode, SubgraphError
+from subgraph.errors import InvalidField
 
 
-class InvalidRecord(SubgraphError):
-    """A record breaks a rule; `field` is the path of what is wrong in the input."""
-
-    def __init__(
-        self, message: str, field: tuple[str, ...], code: ErrorCode = ErrorCode.INVALID_INPUT
-    ) -> None:
-        self.field = field
-        super().__init__(code, message)
+class InvalidRecord(InvalidField):
+    """A field of a record breaks a rule."""
