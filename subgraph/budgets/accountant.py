@@ -13,7 +13,7 @@ from subgraph.budgets import store
 from subgraph.budgets.alerts import report_low
 from subgraph.budgets.chain import charge_text, request_digest
 from subgraph.budgets.epsilon import to_quanta
-from subgraph.budgets.errors import BudgetRefused, ReleasePending
+from subgraph.budgets.errors import ReleasePending, refuse
 from subgraph.budgets.faultpoints import FaultPoint, FaultPoints, no_faults
 from subgraph.budgets.model import (
     Lease,
@@ -34,15 +34,6 @@ _MOST_CHARGES = 1_000
 
 _HELD = "HELD"
 _LOW = "LOW"
-_REFUSALS = {
-    "NOT_SET": ErrorCode.BUDGET_NOT_SET,
-    "CONFLICT": ErrorCode.IDEMPOTENCY_CONFLICT,
-    "TICKET_LOST": ErrorCode.TICKET_LOST,
-}
-_SHORTAGES = {
-    "EXHAUSTED": ErrorCode.DP_BUDGET_EXHAUSTED,
-    "OVER_OPERATION": ErrorCode.EPSILON_OVER_OPERATION_LIMIT,
-}
 
 
 class Accountant:
@@ -168,16 +159,8 @@ class Accountant:
 
 
 def _reservation(tenant: str, row: Row) -> Reservation:
+    refuse(row)
     outcome = row["outcome"]
-    if outcome in _SHORTAGES:
-        raise BudgetRefused(
-            _SHORTAGES[outcome],
-            row["required"],
-            row["remaining"],
-            row["resets_at"] if outcome == "EXHAUSTED" else None,
-        )
-    if outcome in _REFUSALS:
-        raise SubgraphError(_REFUSALS[outcome])
     if outcome in ("PENDING", "RELEASED"):
         raise ReleasePending(row["resets_at"] if outcome == "PENDING" else None)
     return Reservation(

@@ -1,11 +1,23 @@
 """Why nothing was spent, and what can be wrong with a spend log."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from typing import Any
 
 from subgraph.budgets.epsilon import format_epsilon
 from subgraph.errors import ErrorCode, SubgraphError
+
+_REFUSALS = {
+    "NOT_SET": ErrorCode.BUDGET_NOT_SET,
+    "CONFLICT": ErrorCode.IDEMPOTENCY_CONFLICT,
+    "TICKET_LOST": ErrorCode.TICKET_LOST,
+}
+_SHORTAGES = {
+    "EXHAUSTED": ErrorCode.DP_BUDGET_EXHAUSTED,
+    "OVER_OPERATION": ErrorCode.EPSILON_OVER_OPERATION_LIMIT,
+}
 
 
 class BudgetRefused(SubgraphError):
@@ -34,6 +46,20 @@ class BudgetRefused(SubgraphError):
             resetsAt=resets_at.isoformat().replace("+00:00", "Z") if resets_at else None,
             queueable=queueable,
         )
+
+
+def refuse(row: Mapping[str, Any]) -> None:
+    """Raise what the `outcome` of a reservation or a promise refuses it for, if it does."""
+    outcome = row["outcome"]
+    if outcome in _SHORTAGES:
+        raise BudgetRefused(
+            _SHORTAGES[outcome],
+            row["required"],
+            row["remaining"],
+            row["resets_at"] if outcome == "EXHAUSTED" else None,
+        )
+    if outcome in _REFUSALS:
+        raise SubgraphError(_REFUSALS[outcome])
 
 
 class ReleasePending(SubgraphError):

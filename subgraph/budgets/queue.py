@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from subgraph.budgets.alerts import report_low
 from subgraph.budgets.epsilon import format_epsilon, to_quanta
-from subgraph.budgets.errors import BudgetRefused
+from subgraph.budgets.errors import refuse
 from subgraph.budgets.model import DpTicketState, Ticket, TicketClaim, TicketRequest
 from subgraph.budgets.windows import write_instant
 from subgraph.db.binding import tenant_read, tenant_read_many
@@ -32,15 +32,6 @@ _TICKETS = tenant_read_many(
     " AND ticket_id = ANY (asked.keys)",
     key_type="uuid",
 )
-
-_REFUSALS = {
-    "NOT_SET": ErrorCode.BUDGET_NOT_SET,
-    "CONFLICT": ErrorCode.IDEMPOTENCY_CONFLICT,
-}
-_SHORTAGES = {
-    "EXHAUSTED": ErrorCode.DP_BUDGET_EXHAUSTED,
-    "OVER_OPERATION": ErrorCode.EPSILON_OVER_OPERATION_LIMIT,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +136,8 @@ def _require_settled(rows: Sequence[Row]) -> None:
 
 
 def _refuse(row: Row) -> None:
-    outcome = row["outcome"]
-    if outcome in _SHORTAGES:
-        raise BudgetRefused(
-            _SHORTAGES[outcome],
-            row["required"],
-            row["remaining"],
-            row["resets_at"] if outcome == "EXHAUSTED" else None,
-        )
-    if outcome in _REFUSALS:
-        raise SubgraphError(_REFUSALS[outcome])
-    if outcome == "TOO_LATE":
+    refuse(row)
+    if row["outcome"] == "TOO_LATE":
         message = f"the next window begins at {write_instant(row['resets_at'])}"
         raise SubgraphError(ErrorCode.INVALID_INPUT, message, field="deadline")
 
